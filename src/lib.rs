@@ -1,0 +1,21 @@
+//! A headless camera gateway: a V4L2 camera is plugged in and is on RTSP, in one process.
+//!
+//! Modules stand on floors and import lower floors only (`tests/house.rs` checks it):
+//!
+//! | floor | modules | |
+//! |---|---|---|
+//! | 7 | `main`, [`app`] | compose, run, drain |
+//! | 6 | [`api`] | HTTP, WebSocket, JSON |
+//! | 5 | [`command`] | what a caller may ask, and the reply |
+//! | 4 | [`camera`] | which device is camera0; hotplug |
+//! | 3 | [`path`] | one task per path: source, stream, readers, recorder |
+//! | 2 | [`device`], [`pipeline`], [`output`] | hands: kernel, GStreamer, disk |
+//! | 1 | [`media`] | launch files, samples, the pipelines' clock and bus |
+//! | 0 | [`error`], [`id`], [`mode`], [`frame`], [`stream`], [`config`] | words: no hardware, no network |
+
+pub mod error;
+pub mod frame;
+pub mod id;
+pub mod media;
+pub mod mode;
+pub mod stream;

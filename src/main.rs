@@ -1,0 +1,3 @@
+//! The binary: see `camera-service --help`.
+
+fn main() {}

@@ -1,0 +1,33 @@
+//! What every GStreamer pipeline here shares: launch files, the clock, samples, errors from the bus.
+//!
+//! Not here: any particular pipeline. Capture is `pipeline`, everything else is `output`.
+
+pub mod bus;
+pub mod launch;
+pub mod sample;
+
+use gst::prelude::*;
+
+use crate::error::{Error, Kind, Result};
+
+/// Initialises GStreamer and the elements linked into this binary (`isofmp4mux`, `cmafmux`). Call once, first.
+pub fn init() -> Result<()> {
+    gst::init().map_err(|error| Error::with_source(Kind::Internal, "GStreamer does not start", error))?;
+    gstfmp4::plugin_register_static()
+        .map_err(|error| Error::with_source(Kind::Internal, "the fMP4 muxers do not register", error))
+}
+
+/// Puts a pipeline on the clock all pipelines share: `CLOCK_MONOTONIC`, base time 0, never reset.
+///
+/// A buffer's timestamp is then the time of capture in every pipeline it passes, whenever that pipeline was made.
+/// Otherwise a consumer made later than the camera would take each buffer for a late one.
+pub fn share_clock(pipeline: &gst::Pipeline) {
+    pipeline.use_clock(Some(&gst::SystemClock::obtain()));
+    pipeline.set_start_time(gst::ClockTime::NONE);
+    pipeline.set_base_time(gst::ClockTime::ZERO);
+}
+
+/// Now, on the clock all pipelines share.
+pub fn now() -> std::time::Duration {
+    gst::SystemClock::obtain().time().into()
+}

@@ -1,0 +1,130 @@
+//! The ring of frames behind a stream: what is kept, for how long, and what falls out.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant, SystemTime},
+};
+
+use bytes::Bytes;
+
+use crate::frame::EncodedFrame;
+
+/// How much of the past a stream keeps. Whatever is reached first counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Whole GOPs kept, the growing one included. At least 1.
+    pub gops: usize,
+    /// Bytes kept. A GOP larger than this loses its beginning, and readers then join at the next key frame.
+    pub bytes: usize,
+    /// Frames kept. Bounds MJPEG streams, where every frame is a GOP of its own, and endless GOPs.
+    pub frames: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { gops: 2, bytes: 32 << 20, frames: 600 }
+    }
+}
+
+pub(super) struct Ring {
+    limits: Limits,
+    frames: VecDeque<EncodedFrame>,
+    keys: VecDeque<u64>,
+    start: u64,
+    bytes: usize,
+    pub(super) bytes_published: u64,
+    pub(super) newest_at: Option<Instant>,
+    pub(super) closed: bool,
+}
+
+impl Ring {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            frames: VecDeque::new(),
+            keys: VecDeque::new(),
+            start: 0,
+            bytes: 0,
+            bytes_published: 0,
+            newest_at: None,
+            closed: false,
+        }
+    }
+
+    /// Sequence number of the oldest frame kept.
+    pub(super) fn start(&self) -> u64 {
+        self.start
+    }
+
+    /// Sequence number the next frame will have.
+    pub(super) fn end(&self) -> u64 {
+        self.start + self.frames.len() as u64
+    }
+
+    pub(super) fn get(&self, seq: u64) -> Option<&EncodedFrame> {
+        let index = usize::try_from(seq.checked_sub(self.start)?).ok()?;
+        self.frames.get(index)
+    }
+
+    pub(super) fn newest_key(&self) -> Option<u64> {
+        self.keys.back().copied()
+    }
+
+    /// The first key frame at or after `seq`.
+    pub(super) fn first_key_from(&self, seq: u64) -> Option<u64> {
+        let index = self.keys.partition_point(|&key| key < seq);
+        self.keys.get(index).copied()
+    }
+
+    pub(super) fn push(&mut self, pts: Duration, key: bool, captured: SystemTime, data: Bytes) {
+        let seq = self.end();
+        if key {
+            self.keys.push_back(seq);
+        }
+        self.bytes += data.len();
+        self.bytes_published += data.len() as u64;
+        self.newest_at = Some(Instant::now());
+        self.frames.push_back(EncodedFrame { seq, pts, key, captured, data });
+        self.trim();
+    }
+
+    /// Bits and frames per second over what is kept.
+    pub(super) fn rates(&self) -> (f64, f64) {
+        let (Some(first), Some(last)) = (self.frames.front(), self.frames.back()) else {
+            return (0.0, 0.0);
+        };
+        let seconds = last.pts.saturating_sub(first.pts).as_secs_f64();
+        if seconds <= 0.0 {
+            return (0.0, 0.0);
+        }
+        // The last frame's own duration is not over yet, so it and its bytes are left out.
+        let bytes = self.bytes - last.data.len();
+        (bytes as f64 * 8.0 / seconds, (self.frames.len() - 1) as f64 / seconds)
+    }
+
+    fn trim(&mut self) {
+        // Whole GOPs leave together while there are more than asked for, so that the ring begins with a key frame.
+        while self.keys.len() > self.limits.gops.max(1) && self.frames.len() > self.limits.frames.min(MJPEG_FLOOR) {
+            let next_key = self.keys[1];
+            while self.start < next_key {
+                self.pop();
+            }
+        }
+        while self.frames.len() > 1 && (self.bytes > self.limits.bytes || self.frames.len() > self.limits.frames) {
+            self.pop();
+        }
+    }
+
+    fn pop(&mut self) {
+        if let Some(frame) = self.frames.pop_front() {
+            self.bytes -= frame.data.len();
+            self.start += 1;
+            if self.keys.front() == Some(&frame.seq) {
+                self.keys.pop_front();
+            }
+        }
+    }
+}
+
+/// Frames kept even when every one is a key frame: two MJPEG frames would be no slack at all for a reader.
+const MJPEG_FLOOR: usize = 60;

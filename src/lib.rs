@@ -15,6 +15,7 @@
 
 pub mod api;
 pub mod command;
+pub mod config;
 pub mod error;
 pub mod frame;
 pub mod id;

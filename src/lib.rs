@@ -18,4 +18,5 @@ pub mod frame;
 pub mod id;
 pub mod media;
 pub mod mode;
+pub mod output;
 pub mod stream;

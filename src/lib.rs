@@ -13,10 +13,10 @@
 //! | 1 | [`media`] | launch files, samples, the pipelines' clock and bus |
 //! | 0 | [`error`], [`id`], [`mode`], [`frame`], [`stream`], [`config`] | words: no hardware, no network |
 
+pub mod config;
 pub mod error;
 pub mod frame;
 pub mod id;
 pub mod media;
 pub mod mode;
-pub mod output;
-pub mod stream;
+pub mod path;

@@ -21,5 +21,6 @@ pub mod frame;
 pub mod id;
 pub mod media;
 pub mod mode;
+pub mod output;
 pub mod path;
 pub mod stream;

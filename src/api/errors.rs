@@ -12,7 +12,10 @@ use warp::{
     reply::{Response, with_status},
 };
 
-use crate::error::{Error, Kind};
+use crate::{
+    command::access::Caller,
+    error::{Error, Kind},
+};
 
 /// The `error` member of a JSON-RPC response.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -39,11 +42,11 @@ impl RpcError {
         Self { code: -32601, message: "Method not found", data: json!({ "hint": hint }) }
     }
 
-    /// The JSON-RPC table. `sees_host`: whether the caller may see device nodes and paths of the host.
+    /// The JSON-RPC table, in words `caller` may read.
     ///
     /// An internal error is logged here with its causes, once; the caller learns the id of that line.
-    pub(super) fn of(error: &Error, sees_host: bool) -> Self {
-        let text = |text: &str| if sees_host { text.to_owned() } else { without_host_paths(text) };
+    pub(super) fn of(error: &Error, caller: &Caller) -> Self {
+        let text = |text: &str| caller.may_read(text);
         let detail = text(error.message());
         let (code, message, data) = match error.kind() {
             Kind::InvalidParams { param, rule, hint } => {
@@ -73,8 +76,8 @@ impl RpcError {
     }
 }
 
-/// The HTTP table, with a JSON body that says why.
-pub(super) fn http(error: &Error, sees_host: bool) -> Response {
+/// The HTTP table, with a JSON body that says why in words `caller` may read.
+pub(super) fn http(error: &Error, caller: &Caller) -> Response {
     let status = match error.kind() {
         Kind::InvalidParams { .. } => StatusCode::BAD_REQUEST,
         Kind::Unauthenticated => StatusCode::UNAUTHORIZED,
@@ -88,8 +91,7 @@ pub(super) fn http(error: &Error, sees_host: bool) -> Response {
     };
     let text = match error.kind() {
         Kind::Internal => format!("internal error, request {}", logged(error)),
-        _ if sees_host => error.message().to_owned(),
-        _ => without_host_paths(error.message()),
+        _ => caller.may_read(error.message()),
     };
     let mut response = plain(status, &text);
     if status == StatusCode::UNAUTHORIZED {
@@ -104,9 +106,22 @@ pub(super) fn plain(status: StatusCode, text: &str) -> Response {
     with_status(warp::reply::json(&json!({ "error": text })), status).into_response()
 }
 
-/// What is answered to a request that no route took.
+/// An error on the way out of a filter, and who is to read it.
+#[derive(Debug)]
+pub(super) struct Refused {
+    /// Why.
+    pub(super) error: Error,
+    /// Who.
+    pub(super) caller: Caller,
+}
+
+impl warp::reject::Reject for Refused {}
+
+/// What is answered to a request that no route took, or that one refused.
 pub(super) async fn rejected(rejection: Rejection) -> Result<Response, Infallible> {
-    Ok(if rejection.is_not_found() {
+    Ok(if let Some(Refused { error, caller }) = rejection.find() {
+        http(error, caller)
+    } else if rejection.is_not_found() {
         plain(StatusCode::NOT_FOUND, "there is nothing here")
     } else if rejection.find::<warp::reject::MethodNotAllowed>().is_some() {
         plain(StatusCode::METHOD_NOT_ALLOWED, "this method is not for this place")
@@ -122,34 +137,15 @@ fn logged(error: &Error) -> Uuid {
     request_id
 }
 
-/// Takes absolute paths (`/dev/video0`, `/var/lib/…`) out of a message for people, and leaves URLs and fractions.
-fn without_host_paths(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    let mut before = ' ';
-    let mut rest = text;
-    while let Some(at) = rest.chars().next() {
-        let opens = !before.is_alphanumeric() && !"/:.]".contains(before);
-        let end = rest.find(|c: char| c.is_whitespace() || "\"'`,;()<>{}".contains(c)).unwrap_or(rest.len());
-        if at == '/' && opens && end > 1 {
-            shown.push_str("(host path)");
-            // A path is often followed by the sentence's own colon or full stop.
-            let kept = rest[..end].trim_end_matches([':', '.', '!', '?']).len();
-            before = ')';
-            rest = &rest[kept..];
-        } else {
-            shown.push(at);
-            before = at;
-            rest = &rest[at.len_utf8()..];
-        }
-    }
-    shown
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    fn nobody() -> Caller {
+        Caller::new(None, None)
+    }
 
     #[test]
     fn every_kind_has_its_code_and_data() {
@@ -190,16 +186,16 @@ mod tests {
             ),
         ];
         for (error, code, status, data) in table {
-            let rpc = RpcError::of(&error, true);
+            let rpc = RpcError::of(&error, &nobody());
             assert_eq!((rpc.code, &rpc.data), (code, &data), "{error:?}");
-            assert_eq!(http(&error, true).status().as_u16(), status, "{error:?}");
+            assert_eq!(http(&error, &nobody()).status().as_u16(), status, "{error:?}");
         }
     }
 
     #[test]
     fn an_internal_error_tells_its_id_and_nothing_else() {
         let error = Error::with_source(Kind::Internal, "secret message", std::io::Error::other("secret cause"));
-        let rpc = RpcError::of(&error, true);
+        let rpc = RpcError::of(&error, &nobody());
         assert_eq!((rpc.code, rpc.message), (-32603, "Internal error"));
         assert!(rpc.data["request_id"].is_string());
         assert!(!serde_json::to_string(&rpc).unwrap().contains("secret"));
@@ -207,16 +203,8 @@ mod tests {
 
     #[test]
     fn host_paths_are_for_admins() {
-        let error = Error::dependency("/dev/video0", "/dev/video0: busy (\"/var/lib/x y\"), /a.");
-        let rpc = RpcError::of(&error, false);
-        assert_eq!(
-            rpc.data,
-            json!({"dependency": "(host path)", "detail": "(host path): busy (\"(host path) y\"), (host path)."})
-        );
-        assert_eq!(RpcError::of(&error, true).data["dependency"], "/dev/video0");
-        for harmless in ["rtsp://pi:8554/camera0", "30/1 per second", "and/or", "a / b", ""] {
-            assert_eq!(without_host_paths(harmless), harmless);
-        }
-        assert_eq!(without_host_paths("node=/dev/video0"), "node=(host path)");
+        let error = Error::dependency("/dev/video0", "/dev/video0 is busy");
+        let data = json!({"dependency": "(host path)", "detail": "(host path) is busy"});
+        assert_eq!(RpcError::of(&error, &nobody()).data, data);
     }
 }

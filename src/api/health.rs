@@ -12,20 +12,20 @@ use warp::{
 
 use super::errors;
 use crate::command::{
-    Timestamp,
+    Gateway, Timestamp,
     health::{Component, Condition, Health},
 };
 
 /// The routes of the health port. Any HTTP client may ask; only GET and HEAD are answered.
 pub(super) fn routes(
-    health: Arc<dyn Fn() -> Health + Send + Sync>,
+    gateway: Arc<Gateway>,
 ) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone {
     warp::get()
         .or(warp::head())
         .unify()
         .and(warp::path::full())
         .and_then(move |path: FullPath| {
-            let answer = answer(path.as_str(), &health());
+            let answer = answer(path.as_str(), &gateway.health());
             async move {
                 let (status, body) = answer.ok_or_else(warp::reject::not_found)?;
                 Ok::<_, warp::Rejection>(with_status(warp::reply::json(&body), status).into_response())

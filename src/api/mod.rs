@@ -5,37 +5,22 @@
 
 mod credentials;
 mod errors;
+mod files;
 mod health;
 mod listen;
 pub mod rpc;
 mod upgrade;
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc};
 
 use tokio::net::TcpListener;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::task::TaskTracker;
 use warp::{Filter, http::HeaderMap, reply::Response};
 
-use crate::command::Gateway;
-
-/// What the servers are told by the configuration.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// The path of the WebSocket, with the leading slash.
-    pub websocket_path: String,
-    /// Most sockets at a time.
-    pub max_sockets: usize,
-    /// Longest message taken from a client, in bytes.
-    pub max_message_size: usize,
-    /// How long a client may take to send the header of a request.
-    pub read_timeout: Duration,
-    /// How long a client may take to read a message.
-    pub write_timeout: Duration,
-    /// Time between two pings.
-    pub ping_interval: Duration,
-    /// How long a client may take to answer a ping.
-    pub pong_wait: Duration,
-}
+use crate::{
+    command::{Gateway, announce},
+    config,
+};
 
 /// The sockets to serve on. The caller binds them, so that it can say which port was taken, and use port 0.
 #[derive(Debug)]
@@ -46,28 +31,29 @@ pub struct Listeners {
     pub health: TcpListener,
 }
 
-/// Serves until `shutdown`, then tells the clients (close code 1001) and returns when the last connection has ended.
-/// Every connection ends within [`Settings::write_timeout`] of that, apart from downloads: the caller brings the deadline.
-pub async fn serve(listeners: Listeners, settings: Settings, gateway: Gateway, shutdown: CancellationToken) {
+/// Serves until [`Gateway::stopping`], then tells the clients (close code 1001) and returns when the last connection has
+/// ended: replies under way are still given. How long that may take is the caller's to say.
+pub async fn serve(listeners: Listeners, settings: config::Server, gateway: Arc<Gateway>) {
     let connections = TaskTracker::new();
-    let header_timeout = settings.read_timeout;
-    let control = control_routes(Arc::new(settings), gateway.clone(), shutdown.clone(), connections.clone());
-    let health = health::routes(Arc::clone(&gateway.health));
+    let (stopping, header_timeout) = (gateway.stopping.clone(), settings.read_timeout);
+    let control = control_routes(settings, Arc::clone(&gateway), connections.clone());
+    let health = health::routes(Arc::clone(&gateway));
     tokio::join!(
-        listen::accept(listeners.control, warp::service(control), header_timeout, &shutdown, &connections),
-        listen::accept(listeners.health, warp::service(health), header_timeout, &shutdown, &connections),
+        listen::accept(listeners.control, warp::service(control), header_timeout, &stopping, &connections),
+        listen::accept(listeners.health, warp::service(health), header_timeout, &stopping, &connections),
+        announce(gateway),
     );
     connections.close();
     connections.wait().await;
 }
 
 fn control_routes(
-    settings: Arc<Settings>,
-    gateway: Gateway,
-    shutdown: CancellationToken,
+    settings: config::Server,
+    gateway: Arc<Gateway>,
     connections: TaskTracker,
 ) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone {
-    let sockets = Arc::new(rpc::socket::Sockets::new(settings, gateway, shutdown, connections));
+    let files = files::routes(&gateway);
+    let sockets = Arc::new(rpc::socket::Sockets::new(settings, gateway, connections));
     let websocket = warp::get()
         .and(warp::path::full())
         .and(warp::header::headers_cloned())
@@ -81,5 +67,5 @@ fn control_routes(
                 }
             }
         });
-    websocket.recover(errors::rejected).unify()
+    files.or(websocket).unify().recover(errors::rejected).unify()
 }

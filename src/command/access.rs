@@ -134,11 +134,39 @@ impl Caller {
     pub fn sees_host(&self) -> bool {
         self.identity().is_ok_and(|identity| identity.role == Role::Admin)
     }
+
+    /// `text` without the host's device nodes and paths, unless the caller may see those.
+    pub fn may_read(&self, text: &str) -> String {
+        if self.sees_host() { text.to_owned() } else { without_host_paths(text) }
+    }
 }
 
 /// The error of a caller nobody knows.
 pub(super) fn unauthenticated(reason: impl Into<String>) -> Error {
     Error::new(Kind::Unauthenticated, reason)
+}
+
+/// Takes absolute paths (`/dev/video0`, `/var/lib/…`) out of a message for people, and leaves URLs and fractions.
+fn without_host_paths(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut before = ' ';
+    let mut rest = text;
+    while let Some(at) = rest.chars().next() {
+        let opens = !before.is_alphanumeric() && !"/:.]".contains(before);
+        let end = rest.find(|c: char| c.is_whitespace() || "\"'`,;()<>{}".contains(c)).unwrap_or(rest.len());
+        if at == '/' && opens && end > 1 {
+            shown.push_str("(host path)");
+            // A path is often followed by the sentence's own colon or full stop.
+            let kept = rest[..end].trim_end_matches([':', '.', '!', '?']).len();
+            before = ')';
+            rest = &rest[kept..];
+        } else {
+            shown.push(at);
+            before = at;
+            rest = &rest[at.len_utf8()..];
+        }
+    }
+    shown
 }
 
 #[cfg(test)]
@@ -172,5 +200,19 @@ mod tests {
         let caller = Caller::new(None, Some(somebody(Role::Admin, SystemTime::now())));
         assert_eq!(caller.require(Role::Viewer).unwrap_err().kind(), &Kind::Unauthenticated);
         assert!(!caller.sees_host());
+    }
+
+    #[test]
+    fn paths_are_taken_out_of_texts_and_nothing_else_is() {
+        assert_eq!(
+            without_host_paths("/dev/video0: busy (\"/var/lib/x y\"), /a."),
+            "(host path): busy (\"(host path) y\"), (host path)."
+        );
+        assert_eq!(without_host_paths("node=/dev/video0"), "node=(host path)");
+        for harmless in ["rtsp://pi:8554/camera0", "30/1 per second", "and/or", "a / b", ""] {
+            assert_eq!(without_host_paths(harmless), harmless);
+        }
+        let admin = Caller::new(None, Some(somebody(Role::Admin, SystemTime::now() + Duration::from_secs(60))));
+        assert_eq!(admin.may_read("/dev/video0"), "/dev/video0");
     }
 }

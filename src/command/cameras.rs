@@ -90,6 +90,11 @@ impl View {
         }
     }
 
+    /// The same camera after it was last seen: the test pattern goes when a camera comes.
+    pub(super) fn disconnected(self) -> Self {
+        Self { status: Status::Disconnected, trouble: None, node: None, ..self }
+    }
+
     /// The camera as this caller may see it.
     pub fn shown_to(&self, caller: &Caller, gateway: &Gateway) -> Camera {
         Camera {

@@ -47,8 +47,8 @@ pub struct Gateway {
 /// Where RTSP is served.
 #[derive(Clone, Debug)]
 pub struct RtspAddress {
-    /// The host to name where it is not known how the caller reached us.
-    pub host: String,
+    /// The configured name of this host. `None`: each caller is told the name it used itself.
+    pub host: Option<String>,
     /// The port.
     pub port: u16,
 }
@@ -63,9 +63,10 @@ pub struct Defaults {
 }
 
 impl Gateway {
-    /// Where `caller` finds the stream called `name`: at the host it found us.
+    /// Where `caller` finds the stream called `name`.
     pub fn rtsp_url(&self, caller: &Caller, name: &str) -> String {
-        format!("rtsp://{}:{}/{name}", caller.host().unwrap_or(&self.rtsp.host), self.rtsp.port)
+        let host = self.rtsp.host.as_deref().or(caller.host()).unwrap_or("localhost");
+        format!("rtsp://{host}:{}/{name}", self.rtsp.port)
     }
 
     /// Every camera as clients see it.

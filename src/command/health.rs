@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::Gateway;
+use crate::camera::Connection;
+
 /// How a part, or the whole, is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -52,5 +55,42 @@ impl Health {
     pub fn status(&self) -> Condition {
         let Components { mediamtx, camera_monitor, service_manager } = &self.components;
         mediamtx.status.max(camera_monitor.status).max(service_manager.status)
+    }
+}
+
+impl Gateway {
+    /// How the service is now. Looks at what is known and asks nothing.
+    pub fn health(&self) -> Health {
+        let ready = !self.stopping.is_cancelled();
+        let service = match ready {
+            true => Component { status: Condition::Healthy, details: "running".into() },
+            false => Component { status: Condition::Degraded, details: "stopping".into() },
+        };
+        Health {
+            ready,
+            uptime: self.started.elapsed(),
+            components: Components {
+                mediamtx: self.media_health(),
+                camera_monitor: self.camera_health(),
+                service_manager: service,
+            },
+        }
+    }
+
+    fn media_health(&self) -> Component {
+        let paths = self.paths.list();
+        let streaming = paths.iter().filter(|path| path.stream.is_some()).count();
+        let troubled = paths.iter().filter(|path| path.trouble.is_some()).count();
+        let details = format!("{} paths, {streaming} streaming, {troubled} in trouble", paths.len());
+        Component { status: if troubled == 0 { Condition::Healthy } else { Condition::Degraded }, details }
+    }
+
+    fn camera_health(&self) -> Component {
+        let cameras = self.cameras.list();
+        let count = |like: fn(&Connection) -> bool| cameras.iter().filter(|camera| like(&camera.connection)).count();
+        let connected = count(|connection| matches!(connection, Connection::Connected));
+        let unusable = count(|connection| matches!(connection, Connection::Error(_)));
+        let details = format!("{} cameras known, {connected} connected, {unusable} unusable", cameras.len());
+        Component { status: if unusable == 0 { Condition::Healthy } else { Condition::Degraded }, details }
     }
 }

@@ -5,22 +5,30 @@
 //! wire shapes of parameters, replies and notifications stand here.
 
 pub mod access;
+pub mod cameras;
+pub mod files;
 mod gateway;
 pub mod health;
 mod notification;
+pub mod recordings;
 pub mod session;
+pub mod snapshots;
+pub mod streams;
 mod timestamp;
 pub mod token;
+mod within;
 
 use std::time::Duration;
 
-pub use gateway::Gateway;
-pub use notification::{Notification, RecordingStatus};
+pub use access::Role;
+pub use gateway::{Defaults, Gateway, NOTIFICATIONS, RtspAddress};
+pub use notification::{Notification, RecordingStatus, announce};
 use serde::{Serialize, de::DeserializeOwned};
 pub use timestamp::Timestamp;
+pub use within::Within;
 
 use crate::error::Result;
-use access::{Caller, Role};
+use access::Caller;
 
 /// One thing a caller may ask for.
 pub trait Command: Send + Sized + 'static {

@@ -99,12 +99,15 @@ pub async fn announce(gateway: Arc<Gateway>) {
         let event = tokio::select! {
             () = gateway.stopping.cancelled() => return,
             event = next(&mut paths) => event,
-            event = next(&mut cameras) => event.map(|_| None),
+            event = next(&mut cameras) => event.map(|_| None::<PathEvent>),
         };
         let Some(event) = event else { return };
         let now = by_device(&gateway);
         for view in now.values().filter(|view| known.get(&view.device) != Some(view)) {
             tell(&gateway, Notification::Camera(view.clone()));
+        }
+        for gone in known.into_values().filter(|view| !now.contains_key(&view.device)) {
+            tell(&gateway, Notification::Camera(gone.disconnected()));
         }
         known = now;
         if let Some(notification) = event.and_then(Notification::of) {

@@ -3,10 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{
-    Command, Gateway, NoParams, Timestamp,
-    access::{Caller, Role},
-};
+use super::{Command, Gateway, NoParams, Role, Timestamp, access::Caller};
 use crate::error::Result;
 
 /// `ping`: is anybody there?

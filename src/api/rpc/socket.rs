@@ -19,7 +19,7 @@ use tokio_tungstenite::tungstenite::{
     error::ProtocolError,
     protocol::{CloseFrame, frame::coding::CloseCode},
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::task::TaskTracker;
 use warp::{
     http::{HeaderMap, StatusCode},
     reply::Response,
@@ -28,10 +28,11 @@ use warp::{
 use super::{Table, envelope};
 use crate::{
     api::{
-        Settings, credentials, errors,
+        credentials, errors,
         upgrade::{self, WebSocket},
     },
     command::{Gateway, Notification, access::Caller},
+    config,
     error::{Error, Kind},
 };
 
@@ -43,24 +44,18 @@ const CLOSE_WAIT: Duration = Duration::from_secs(2);
 
 /// What all sockets share.
 pub(in crate::api) struct Sockets {
-    settings: Arc<Settings>,
+    settings: Arc<config::Server>,
     table: Arc<Table>,
-    gateway: Gateway,
-    shutdown: CancellationToken,
+    gateway: Arc<Gateway>,
     tasks: TaskTracker,
     places: Arc<Semaphore>,
 }
 
 impl Sockets {
-    /// No sockets yet. They end by `shutdown`; their tasks and those of their commands are counted in `tasks`.
-    pub(in crate::api) fn new(
-        settings: Arc<Settings>,
-        gateway: Gateway,
-        shutdown: CancellationToken,
-        tasks: TaskTracker,
-    ) -> Self {
-        let places = Arc::new(Semaphore::new(settings.max_sockets));
-        Self { settings, table: Arc::default(), gateway, shutdown, tasks, places }
+    /// No sockets yet. Their tasks and those of their commands are counted in `tasks`.
+    pub(in crate::api) fn new(settings: config::Server, gateway: Arc<Gateway>, tasks: TaskTracker) -> Self {
+        let places = Arc::new(Semaphore::new(settings.max_connections as usize));
+        Self { settings: Arc::new(settings), table: Arc::new(Table::new()), gateway, tasks, places }
     }
 
     /// The path they are opened on.
@@ -72,7 +67,7 @@ impl Sockets {
     pub(in crate::api) fn open(&self, headers: &HeaderMap, on_upgrade: Option<OnUpgrade>) -> Response {
         let caller = match credentials::caller(headers, &self.gateway.tokens) {
             Ok(caller) => caller,
-            Err(error) => return errors::http(&error, false),
+            Err(error) => return errors::http(&error, &Caller::new(None, None)),
         };
         let reply = match upgrade::accept(headers) {
             Ok(reply) => reply,
@@ -83,21 +78,20 @@ impl Sockets {
         };
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
             let kind = Kind::RateLimited { retry_after: Duration::from_secs(1) };
-            return errors::http(&Error::new(kind, "there are as many sockets as are allowed"), false);
+            return errors::http(&Error::new(kind, "there are as many sockets as are allowed"), &caller);
         };
         let conversation = Conversation {
             caller,
             table: Arc::clone(&self.table),
-            gateway: self.gateway.clone(),
+            gateway: Arc::clone(&self.gateway),
             settings: Arc::clone(&self.settings),
-            shutdown: self.shutdown.clone(),
             tasks: self.tasks.clone(),
         };
         self.tasks.spawn(async move {
             let _place = place;
             let session = conversation.caller.session_id();
             tracing::debug!(%session, "socket opened");
-            match upgrade::finish(on_upgrade, conversation.settings.max_message_size).await {
+            match upgrade::finish(on_upgrade, conversation.settings.max_message_size.0 as usize).await {
                 Ok(socket) => conversation.run(socket).await,
                 Err(error) => tracing::debug!(%session, %error, "no socket came of it"),
             }
@@ -121,9 +115,8 @@ type Step = ControlFlow<End>;
 struct Conversation {
     caller: Caller,
     table: Arc<Table>,
-    gateway: Gateway,
-    settings: Arc<Settings>,
-    shutdown: CancellationToken,
+    gateway: Arc<Gateway>,
+    settings: Arc<config::Server>,
     tasks: TaskTracker,
 }
 
@@ -153,7 +146,7 @@ impl Conversation {
         loop {
             let reading = in_flight.len() < MAX_IN_FLIGHT;
             let step = tokio::select! {
-                () = self.shutdown.cancelled() => break,
+                () = self.gateway.stopping.cancelled() => break,
                 message = socket.next(), if reading => {
                     pulse.felt();
                     self.received(message, socket, &mut in_flight).await
@@ -203,7 +196,7 @@ impl Conversation {
     /// Works on a message here as long as that takes no waiting, so that quick replies come in the order of their
     /// requests; what has to wait goes on in a task of its own.
     async fn answer(&self, text: Utf8Bytes) -> Answer {
-        let (table, caller, gateway) = (Arc::clone(&self.table), self.caller.clone(), self.gateway.clone());
+        let (table, caller, gateway) = (Arc::clone(&self.table), self.caller.clone(), Arc::clone(&self.gateway));
         let mut work = Box::pin(async move {
             let call = |call| table.call(call, &caller, &gateway);
             envelope::answer(&text, call).await
@@ -291,7 +284,7 @@ struct Pulse {
 }
 
 impl Pulse {
-    fn new(settings: &Settings) -> Self {
+    fn new(settings: &config::Server) -> Self {
         let (interval, wait) = (settings.ping_interval, settings.pong_wait);
         Self { interval, wait, asked: false, timer: Box::pin(sleep(interval)) }
     }

@@ -1,6 +1,6 @@
 //! The methods: one line for each command.
 
-use std::{collections::BTreeMap, panic::AssertUnwindSafe};
+use std::{collections::BTreeMap, panic::AssertUnwindSafe, sync::Arc};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use serde_json::value::{RawValue, to_raw_value};
@@ -12,14 +12,12 @@ use super::{
 use crate::{
     api::errors::RpcError,
     command::{
-        Command, Gateway,
-        access::{Caller, Role},
-        session,
+        Command, Gateway, Role, access::Caller, cameras, recordings, session, snapshots, streams,
     },
     error::{Error, Kind, Result},
 };
 
-type Run = fn(Option<Box<RawValue>>, Caller, Gateway) -> BoxFuture<'static, Result<Box<RawValue>>>;
+type Run = fn(Option<Box<RawValue>>, Caller, Arc<Gateway>) -> BoxFuture<'static, Result<Box<RawValue>>>;
 
 /// Every method there is, by name.
 pub struct Table(BTreeMap<&'static str, Method>);
@@ -33,13 +31,23 @@ fn method<C: Command>() -> (&'static str, Method) {
     (C::METHOD, Method { role: C::ROLE, run: |params, caller, gateway| Box::pin(run::<C>(params, caller, gateway)) })
 }
 
-impl Default for Table {
-    fn default() -> Self {
-        Self(BTreeMap::from([method::<session::Ping>(), method::<session::Authenticate>()]))
-    }
-}
-
 impl Table {
+    /// All of them.
+    #[rustfmt::skip]
+    pub fn new() -> Self {
+        Self(BTreeMap::from([
+            method::<session::Ping>(),
+            method::<session::Authenticate>(),
+            method::<cameras::List>(),
+            method::<cameras::Get>(),
+            method::<cameras::GetCapabilities>(),
+            method::<streams::GetUrl>(),
+            method::<snapshots::Take>(),
+            method::<recordings::Start>(),
+            method::<recordings::Stop>(),
+        ]))
+    }
+
     /// The name and least role of every method, by name.
     pub fn methods(&self) -> impl Iterator<Item = (&'static str, Option<Role>)> {
         self.0.iter().map(|(name, method)| (*name, method.role))
@@ -49,7 +57,7 @@ impl Table {
     ///
     /// Who the caller is, is asked when the call begins to run and not before: `authenticate` may stand just ahead of
     /// it in the same batch.
-    pub(super) async fn call(&self, call: Call, caller: &Caller, gateway: &Gateway) -> Outcome {
+    pub(super) async fn call(&self, call: Call, caller: &Caller, gateway: &Arc<Gateway>) -> Outcome {
         let Some(method) = self.0.get(call.method.as_str()) else {
             return Err(RpcError::method_not_found(&match nearest(&call.method, self.0.keys().copied()) {
                 Some(name) => format!("did you mean \"{name}\"?"),
@@ -58,18 +66,18 @@ impl Table {
         };
         let reply = match method.role.map(|least| caller.require(least)) {
             Some(Err(refusal)) => Err(refusal),
-            _ => (method.run)(call.params, caller.clone(), gateway.clone()).await,
+            _ => (method.run)(call.params, caller.clone(), Arc::clone(gateway)).await,
         };
         let session = caller.session_id();
         match &reply {
             Ok(_) => tracing::debug!(%session, method = call.method, "answered"),
             Err(error) => tracing::debug!(%session, method = call.method, %error, "refused"),
         }
-        reply.map_err(|error| RpcError::of(&error, caller.sees_host()))
+        reply.map_err(|error| RpcError::of(&error, caller))
     }
 }
 
-async fn run<C: Command>(params: Option<Box<RawValue>>, caller: Caller, gateway: Gateway) -> Result<Box<RawValue>> {
+async fn run<C: Command>(params: Option<Box<RawValue>>, caller: Caller, gateway: Arc<Gateway>) -> Result<Box<RawValue>> {
     let params = params::read(params.as_deref())?;
     let running = tokio::time::timeout(C::DEADLINE, C::run(params, &caller, &gateway));
     // A command that panics spoils its own reply, not the socket with all that others asked on it.

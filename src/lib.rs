@@ -13,6 +13,8 @@
 //! | 1 | [`media`] | launch files, samples, the pipelines' clock and bus |
 //! | 0 | [`error`], [`id`], [`mode`], [`frame`], [`stream`], [`config`] | words: no hardware, no network |
 
+pub mod camera;
+pub mod device;
 pub mod error;
 pub mod frame;
 pub mod id;

@@ -22,6 +22,7 @@ use assign::{Marked, Provisional};
 
 /// Something the listener has to know or do. What is detached comes before what is attached.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "changes are few and soon consumed")]
 pub enum Change {
     /// The camera has a device that works. An attached camera is attached again only after it was detached.
     Attached {

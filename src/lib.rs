@@ -16,6 +16,8 @@
 pub mod api;
 pub mod command;
 pub mod config;
+pub mod camera;
+pub mod device;
 pub mod error;
 pub mod frame;
 pub mod id;

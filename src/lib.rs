@@ -14,6 +14,7 @@
 //! | 0 | [`error`], [`id`], [`mode`], [`frame`], [`stream`], [`config`] | words: no hardware, no network |
 
 pub mod config;
+pub mod device;
 pub mod error;
 pub mod frame;
 pub mod id;

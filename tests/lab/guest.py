@@ -8,12 +8,10 @@ import sys
 import time
 import traceback
 
-sys.dont_write_bytecode = True
-
-import cameras  # noqa: E402
-from scenarios import ALL, Lab  # noqa: E402
-from scenarios import hotplug, identity, formats, faults, files  # noqa: E402,F401
-from service import OUT, Service  # noqa: E402
+import cameras
+from scenarios import ALL, Lab
+from scenarios import hotplug, identity, formats, faults, files  # noqa: F401
+from service import OUT, Service
 
 TAIL = 60
 

@@ -29,7 +29,7 @@ class Rpc:
         self.close_code: int | None = None
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
-        self._socket = self._run(websockets.connect(url, open_timeout=DEADLINE, ping_interval=None).__aenter__())
+        self._socket = self._run(self._connect(url))
         asyncio.run_coroutine_threadsafe(self._read(), self._loop)
 
     def call(self, method: str, **params: Any) -> Any:
@@ -69,6 +69,10 @@ class Rpc:
 
     def _run(self, coroutine: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(DEADLINE)
+
+    @staticmethod
+    async def _connect(url: str) -> websockets.WebSocketClientProtocol:
+        return await websockets.connect(url, open_timeout=DEADLINE, ping_interval=None)
 
     async def _call(self, method: str, params: dict) -> Any:
         number = next(self._ids)

@@ -44,3 +44,21 @@ def identical_cameras_without_serials_are_told_apart_by_port(lab: Lab) -> None:
     assert ids(service, left, right) == [one, two]
     service.reader(one).close()
     service.reader(two).close()
+
+
+@scenario
+def cameras_with_the_same_serial_are_told_apart_by_port(lab: Lab) -> None:
+    """Makers stamp one number on a whole batch. Once two were seen at once, the number says nothing any more."""
+    service = lab.service()
+    left, right = Webcam("Batch", port=4, serial="SAME"), Webcam("Batch", port=5, serial="SAME")
+    one, two = ids(service, left, right)
+    left.unplug()
+    right.unplug()
+    service.wait_status(one, "DISCONNECTED")
+    service.wait_status(two, "DISCONNECTED")
+    right = Webcam("Batch", port=5, serial="SAME")
+    assert ids(service, right) == [two]
+    left = Webcam("Batch", port=4, serial="SAME")
+    assert ids(service, left, right) == [one, two]
+    service.reader(one).close()
+    service.reader(two).close()

@@ -63,7 +63,7 @@ class Webcam:
         """Pulls it, and waits until the kernel has noticed."""
         Webcam.plugged.remove(self)
         self._process.terminate()
-        self._process.wait(30)
+        self._process.wait(60)
         wait_for(f"{self.name} to be gone", lambda: not any(os.path.exists(node) for node in self.nodes))
 
 

@@ -14,8 +14,8 @@ use std::collections::BTreeSet;
 
 use crate::{
     device::{Device, Usb},
-    id::CameraId,
     error::{Error, Result},
+    id::CameraId,
 };
 
 /// A camera named by the configuration.
@@ -49,7 +49,9 @@ impl Matcher {
     pub fn matches(&self, device: &Device) -> bool {
         let linked = |wanted: &str| device.links.iter().any(|link| link.as_os_str() == wanted);
         let conditions = [
-            self.serial.as_deref().map(|serial| usable_serial(device.usb.as_ref()) == Some(serial)),
+            self.serial
+                .as_deref()
+                .map(|serial| device.usb.as_ref().and_then(|usb| usb.serial.as_deref()) == Some(serial)),
             self.path.as_deref().map(|path| device.id_path.as_deref() == Some(path) || linked(path)),
             self.name.as_deref().map(|name| device.name == name),
             self.node.as_deref().map(|node| device.node.as_os_str() == node || linked(node)),
@@ -131,7 +133,7 @@ impl Identities {
     /// Whether two devices, or a device at two times, are one by what they show.
     pub fn same(&self, one: &Marks, other: &Marks) -> bool {
         match (self.serial(one), self.serial(other)) {
-            (None, None) => one.place == other.place && one.model == other.model,
+            (None, None) => one == other,
             (one, other) => one == other,
         }
     }

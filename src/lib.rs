@@ -13,6 +13,7 @@
 //! | 1 | [`media`] | launch files, samples, the pipelines' clock and bus |
 //! | 0 | [`error`], [`id`], [`mode`], [`frame`], [`stream`], [`config`] | words: no hardware, no network |
 
+pub mod camera;
 pub mod config;
 pub mod device;
 pub mod error;

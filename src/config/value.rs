@@ -34,8 +34,6 @@ pub(super) trait Value: Sized {
     fn words() -> &'static [&'static str] {
         &[]
     }
-    /// Whether messages must not repeat it.
-    const SECRET: bool = false;
 }
 
 /// Declares an enum whose variants are words of the configuration, with older spellings after a bar.
@@ -69,7 +67,7 @@ macro_rules! words {
 }
 pub(super) use words;
 
-/// A text that is never shown: `Debug` and messages hide it.
+/// A text that is never shown: `Debug` hides it, and any text is valid, so that no message has to repeat one.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secret(pub(super) String);
 
@@ -87,7 +85,6 @@ impl fmt::Debug for Secret {
 }
 
 impl Value for Secret {
-    const SECRET: bool = true;
     fn valid() -> String {
         "a text".into()
     }
@@ -162,7 +159,6 @@ impl Value for PathBuf {
 
 /// An optional value: nothing and `""` are none.
 impl<T: Value> Value for Option<T> {
-    const SECRET: bool = T::SECRET;
     fn valid() -> String {
         format!("{}, or nothing", T::valid())
     }

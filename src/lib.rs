@@ -19,5 +19,7 @@ pub mod frame;
 pub mod id;
 pub mod media;
 pub mod mode;
+pub mod output;
 pub mod path;
+pub mod pipeline;
 pub mod stream;

@@ -14,9 +14,9 @@
 //! | 0 | [`error`], [`id`], [`mode`], [`frame`], [`stream`], [`config`] | words: no hardware, no network |
 
 pub mod api;
+pub mod camera;
 pub mod command;
 pub mod config;
-pub mod camera;
 pub mod device;
 pub mod error;
 pub mod frame;

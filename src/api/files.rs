@@ -23,11 +23,16 @@ use crate::{
 };
 
 /// `GET` and `HEAD` of `/files/recordings/{name}` and `/files/snapshots/{name}`.
-pub(super) fn routes(gateway: &Arc<Gateway>) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone {
+pub(super) fn routes(
+    gateway: &Arc<Gateway>,
+) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone + use<> {
     folder(Kind::Recording, gateway).or(folder(Kind::Snapshot, gateway)).unify()
 }
 
-fn folder(kind: Kind, gateway: &Arc<Gateway>) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone {
+fn folder(
+    kind: Kind,
+    gateway: &Arc<Gateway>,
+) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone + use<> {
     let files = warp::fs::dir(gateway.folder(kind).to_owned());
     let gateway = Arc::clone(gateway);
     // Looks at the name before the folder's own filter takes it, which would also follow links.

@@ -65,15 +65,10 @@ pub struct Streams {
 impl View {
     /// A camera and the path it streams on; no path: it has not been seen since the start.
     pub fn new(camera: &CameraStatus, path: Option<&PathStatus>) -> Self {
-        let trouble = match &camera.connection {
-            Connection::Connected => path.and_then(|path| path.trouble.as_ref()),
-            Connection::Disconnected => None,
-            Connection::Error(error) => Some(error),
-        };
-        let status = match &camera.connection {
-            Connection::Disconnected => Status::Disconnected,
-            _ if trouble.is_some() => Status::Error,
-            _ => Status::Connected,
+        let (status, trouble) = match &camera.connection {
+            Connection::Connected => (Status::Connected, None),
+            Connection::Disconnected => (Status::Disconnected, None),
+            Connection::Error(error) => (Status::Error, Some(error.message().to_owned())),
         };
         let format = path.and_then(|path| {
             let live = path.stream.as_ref().map(|stream| stream.format());
@@ -85,8 +80,8 @@ impl View {
             name: camera.name.clone(),
             resolution: format.map(|format| format!("{}x{}", format.width, format.height)).unwrap_or_default(),
             fps: format.map(|format| whole(format.rate)).unwrap_or_default(),
-            trouble: trouble.map(|error| error.message().to_owned()),
-            node: camera.hardware.as_ref().map(|device| device.node.clone()),
+            trouble,
+            node: camera.hardware.as_ref().filter(|_| status != Status::Disconnected).map(|device| device.node.clone()),
         }
     }
 

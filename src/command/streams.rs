@@ -7,7 +7,7 @@ use super::{
     access::{Caller, Role},
     cameras::OneCamera,
 };
-use crate::error::Result;
+use crate::{camera::Connection, error::Result};
 
 /// `get_stream_url`: the URL of a camera's stream, and whether a reader would be served.
 pub struct GetUrl;
@@ -42,7 +42,8 @@ impl Command for GetUrl {
     type Reply = StreamUrl;
 
     async fn run(params: OneCamera, caller: &Caller, gateway: &Gateway) -> Result<StreamUrl> {
-        let device = gateway.cameras.find(&params.device)?;
+        let camera = gateway.cameras.status(&params.device)?;
+        let device = camera.device;
         // A camera that has not been plugged in since the start has no path yet.
         let path = gateway.paths.status(&device).ok();
         let available = path.as_ref().is_some_and(|path| path.open);
@@ -51,10 +52,10 @@ impl Command for GetUrl {
             stream_url: gateway.rtsp_url(caller, &device),
             available,
             active_consumers: gateway.paths.readers(&device).count,
-            stream_status: match path.and_then(|path| path.trouble) {
-                Some(_) => StreamStatus::Error,
-                None if available => StreamStatus::Ready,
-                None => StreamStatus::NotReady,
+            stream_status: match camera.connection {
+                Connection::Error(_) => StreamStatus::Error,
+                _ if available => StreamStatus::Ready,
+                _ => StreamStatus::NotReady,
             },
             device,
         })

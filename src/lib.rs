@@ -14,10 +14,14 @@
 //! | 0 | [`error`], [`id`], [`mode`], [`frame`], [`stream`], [`config`] | words: no hardware, no network |
 
 pub mod camera;
+pub mod config;
 pub mod device;
 pub mod error;
 pub mod frame;
 pub mod id;
 pub mod media;
 pub mod mode;
+pub mod output;
+pub mod path;
+pub mod pipeline;
 pub mod stream;

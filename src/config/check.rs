@@ -1,0 +1,80 @@
+//! Checks that look at more than one key, or at the machine. Nothing is changed: folders are only looked at.
+
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Access, AtFlags, CWD, accessat};
+
+use super::{
+    problem::{Diagnostic, Place},
+    section::{Findings, Setting},
+};
+
+/// No port may be used twice. Port 0 is any free one and never clashes.
+pub(super) fn ports(findings: &mut Findings) {
+    let mut ports: Vec<_> = findings.ports.iter().filter(|port| port.value != 0).collect();
+    // Defaults last: what a person wrote is what they can change, but it is their second mention that is surprising.
+    ports.sort_by(|a, b| (a.place == Place::Default).cmp(&(b.place == Place::Default)).then(a.place.cmp(&b.place)));
+    for (index, port) in ports.iter().enumerate() {
+        let Some(first) = ports[..index].iter().find(|other| other.value == port.value) else { continue };
+        let (at, other) = if port.place == Place::Default { (first, port) } else { (port, first) };
+        let message = format!("port {} is used twice", at.value);
+        let valid = format!("a port other than that of {} ({})", other.key, other.place);
+        findings.problems.push(Diagnostic::new(&at.place, &at.key, message).found(at.value.to_string()).valid(valid));
+    }
+}
+
+/// Every folder that is written to must be writable, or its nearest existing parent, so that it can be made.
+pub(super) fn folders(folders: &[Setting<PathBuf>], problems: &mut Vec<Diagnostic>) {
+    for folder in folders {
+        if let Err(message) = writable(&folder.value) {
+            let path = folder.value.display();
+            let valid = format!(
+                "a folder that this user can write to; to make it one: sudo install -d -o {} {path}",
+                rustix::process::geteuid().as_raw()
+            );
+            let problem = Diagnostic::new(&folder.place, &folder.key, message);
+            problems.push(problem.found(format!("\"{path}\"")).valid(valid));
+        }
+    }
+}
+
+/// Whether files can be made in `folder`, after making the folder itself if need be. The error says why not.
+pub(super) fn writable(folder: &Path) -> Result<(), String> {
+    let parts = folder.ancestors().map(|part| if part.as_os_str().is_empty() { Path::new(".") } else { part });
+    for part in parts {
+        match part.metadata() {
+            Ok(metadata) if !metadata.is_dir() && part == folder => return Err("is not a folder".into()),
+            Ok(metadata) if !metadata.is_dir() => {
+                return Err(format!("cannot be made: {} is not a folder", part.display()));
+            }
+            Ok(_) => {
+                let access = accessat(CWD, part, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS);
+                return access.map_err(|error| match part == folder {
+                    true => format!("cannot be written to ({error})"),
+                    false => format!("does not exist and cannot be made in {} ({error})", part.display()),
+                });
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(format!("cannot be looked at: {error}")),
+        }
+    }
+    Err("has no folder above it".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_can_be_missing_but_not_a_file() {
+        let base = tempfile::tempdir().unwrap();
+        assert_eq!(writable(base.path()), Ok(()));
+        assert_eq!(writable(&base.path().join("a/b/c")), Ok(()));
+        let file = base.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        assert_eq!(writable(&file), Err("is not a folder".into()));
+        assert!(writable(&file.join("a")).unwrap_err().starts_with("cannot be made"));
+        assert!(!base.path().join("a").exists(), "a check makes nothing");
+    }
+}

@@ -1,0 +1,54 @@
+//! Section `mediamtx`: the ports and folders of the media engine, which earlier versions ran as a process of its own.
+
+use std::path::PathBuf;
+
+use super::section::Section;
+
+/// Ports and folders of the media engine.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MediaMtx {
+    /// Host name or address written into the stream URLs that clients are told. None: the address the client itself
+    /// used to reach the service.
+    pub host: Option<String>,
+    /// TCP port of the MediaMTX-compatible API.
+    pub api_port: u16,
+    /// TCP port of RTSP; 0 is any free one.
+    pub rtsp_port: u16,
+    /// TCP port of WebRTC signalling.
+    pub webrtc_port: u16,
+    /// TCP port of HLS.
+    pub hls_port: u16,
+    /// Folder of the recordings.
+    pub recordings_path: PathBuf,
+    /// Folder of the snapshots.
+    pub snapshots_path: PathBuf,
+}
+
+impl Default for MediaMtx {
+    fn default() -> Self {
+        let state = PathBuf::from(super::STATE_DIRECTORY);
+        Self {
+            host: None,
+            api_port: 9997,
+            rtsp_port: 8554,
+            webrtc_port: 8889,
+            hls_port: 8888,
+            recordings_path: state.join("recordings"),
+            snapshots_path: state.join("snapshots"),
+        }
+    }
+}
+
+impl MediaMtx {
+    pub(super) fn read(&mut self, s: &mut Section<'_>) {
+        s.value("host", &mut self.host);
+        s.port("api_port", &mut self.api_port);
+        s.port("rtsp_port", &mut self.rtsp_port);
+        s.port("webrtc_port", &mut self.webrtc_port);
+        s.port("hls_port", &mut self.hls_port);
+        s.folder("recordings_path", &mut self.recordings_path);
+        s.folder("snapshots_path", &mut self.snapshots_path);
+        // Read by `encoder`, where these keys live today.
+        s.section("codec", |s| s.known(&["video_profile", "video_level", "pixel_format", "bitrate", "preset"]));
+    }
+}

@@ -1,0 +1,265 @@
+//! Walks a section of the tree and fills plain structs. Every mistake becomes a [`Diagnostic`]; none stops the walk.
+//!
+//! A section's keys are the ones its struct asks for: that list is what "valid:" shows and where the nearest key is
+//! looked for, so there is no second list to keep in step.
+
+use std::{fmt::Display, ops::RangeInclusive, path::PathBuf, time::Duration};
+
+use super::{
+    document::{Data, Entry, Node},
+    problem::{Diagnostic, Place},
+    value::{Fault, Value},
+};
+
+/// What reading has found out besides the values.
+#[derive(Default)]
+pub(super) struct Findings {
+    pub problems: Vec<Diagnostic>,
+    pub warnings: Vec<Diagnostic>,
+    /// Every port, for the check that none is used twice.
+    pub ports: Vec<Setting<u16>>,
+    /// Every folder something is written to, for the check that it can be.
+    pub folders: Vec<Setting<PathBuf>>,
+}
+
+/// A value with the key and place it comes from.
+pub(super) struct Setting<T> {
+    pub key: String,
+    pub place: Place,
+    pub value: T,
+}
+
+pub(super) struct Section<'a> {
+    path: String,
+    place: Place,
+    entries: &'a [Entry],
+    asked: Vec<&'static str>,
+    findings: &'a mut Findings,
+}
+
+impl<'a> Section<'a> {
+    /// Lets `fill` ask `node` for its keys, then complains about the keys nobody asked for. Does not call `fill` where
+    /// there is no section.
+    pub fn walk(node: &Node, path: &str, findings: &mut Findings, fill: impl FnOnce(&mut Section<'_>)) {
+        let entries: &[Entry] = match &node.data {
+            Data::Map(entries) => entries,
+            Data::Null => &[],
+            Data::Faulty => return,
+            Data::Text(_) | Data::List(_) => {
+                let problem = Diagnostic::new(&node.place, path, "has the wrong type").found(node.describe());
+                findings.problems.push(problem.valid("a section: indented lines of \"key: value\""));
+                return;
+            }
+        };
+        let place = node.place.clone();
+        let mut section = Section { path: path.into(), place, entries, asked: Vec::new(), findings };
+        fill(&mut section);
+        section.complain_of_unknown_keys();
+    }
+
+    fn complain_of_unknown_keys(self) {
+        for entry in self.entries.iter().filter(|entry| !self.asked.contains(&entry.key.as_str())) {
+            let problem = Diagnostic::new(&entry.place, &entry.written, "unknown key");
+            let problem = problem.found(format!("\"{}\"", entry.key)).valid(self.asked.join(", "));
+            self.findings.problems.push(problem.nearest(&entry.key, self.asked.iter().copied()));
+        }
+    }
+
+    fn entry(&mut self, key: &'static str) -> Option<&'a Entry> {
+        self.asked.push(key);
+        self.find(key)
+    }
+
+    fn find(&self, key: &str) -> Option<&'a Entry> {
+        self.entries.iter().find(|entry| entry.key == key)
+    }
+
+    /// Keys that are valid here and read elsewhere.
+    pub fn known(&mut self, keys: &[&'static str]) {
+        self.asked.extend(keys);
+    }
+
+    /// A scalar.
+    pub fn value<T: Value>(&mut self, key: &'static str, target: &mut T) {
+        self.bounded(key, target, |_| true, T::valid());
+    }
+
+    /// A number between two bounds, both allowed.
+    pub fn number<T: Value + PartialOrd + Display>(
+        &mut self,
+        key: &'static str,
+        target: &mut T,
+        range: RangeInclusive<T>,
+    ) {
+        let valid = format!("{}, from {} to {}", T::valid(), range.start(), range.end());
+        self.bounded(key, target, |value| range.contains(value), valid);
+    }
+
+    /// A time between two bounds in seconds, both allowed.
+    pub fn time(&mut self, key: &'static str, target: &mut Duration, seconds: RangeInclusive<u64>) {
+        let valid = format!("{}, from {}s to {}s", Duration::valid(), seconds.start(), seconds.end());
+        let range = Duration::from_secs(*seconds.start())..=Duration::from_secs(*seconds.end());
+        self.bounded(key, target, |value| range.contains(value), valid);
+    }
+
+    /// A scalar that has to pass a test; `valid` says which.
+    pub fn bounded<T: Value>(
+        &mut self,
+        key: &'static str,
+        target: &mut T,
+        accepts: impl Fn(&T) -> bool,
+        valid: String,
+    ) {
+        let Some(entry) = self.entry(key) else { return };
+        if let Some(value) = self.scalar(&entry.node, &entry.written, accepts, &valid) {
+            *target = value;
+        }
+    }
+
+    /// A list of scalars.
+    pub fn list<T: Value>(&mut self, key: &'static str, target: &mut Vec<T>) {
+        let Some(entry) = self.entry(key) else { return };
+        let Some(nodes) = self.nodes(entry) else { return };
+        let item = |(index, node)| self.scalar(node, &format!("{}[{index}]", entry.written), |_| true, &T::valid());
+        *target = nodes.iter().enumerate().filter_map(item).collect();
+    }
+
+    /// A TCP port. Remembered for the check that no port is used twice.
+    pub fn port(&mut self, key: &'static str, target: &mut u16) {
+        self.bounded(key, target, |_| true, "a port from 0 to 65535, 0 for any free one".into());
+        let setting = self.setting(key, *target);
+        self.findings.ports.push(setting);
+    }
+
+    /// A folder the service writes to. Remembered for the check that it can.
+    pub fn folder(&mut self, key: &'static str, target: &mut PathBuf) {
+        self.value(key, target);
+        self.writes_to(key, target.clone());
+    }
+
+    /// Remembers that the value of `key` makes the service write to `folder`.
+    pub fn writes_to(&mut self, key: &str, folder: PathBuf) {
+        let setting = self.setting(key, folder);
+        self.findings.folders.push(setting);
+    }
+
+    /// A section in this one. None when it is not there.
+    pub fn section(&mut self, key: &'static str, fill: impl FnOnce(&mut Section<'_>)) {
+        if let Some(entry) = self.entry(key) {
+            Section::walk(&entry.node, &entry.written, self.findings, fill);
+        } else {
+            // Read all the same: its ports and folders are checked with their defaults.
+            let node = Node { place: Place::Default, data: Data::Null };
+            Section::walk(&node, &self.written(key), self.findings, fill);
+        }
+    }
+
+    /// A section in this one that is only there when it is written.
+    pub fn optional<T>(&mut self, key: &'static str, fill: impl FnOnce(&mut Section<'_>) -> T) -> Option<T> {
+        let entry = self.entry(key).filter(|entry| !entry.node.is_null())?;
+        let mut value = None;
+        Section::walk(&entry.node, &entry.written, self.findings, |section| value = Some(fill(section)));
+        value
+    }
+
+    /// A list of sections.
+    pub fn sections<T>(&mut self, key: &'static str, mut fill: impl FnMut(&mut Section<'_>) -> T) -> Vec<T> {
+        let Some(nodes) = self.entry(key).and_then(|entry| Some((entry, self.nodes(entry)?))) else {
+            return Vec::new();
+        };
+        let (entry, nodes) = nodes;
+        let mut values = Vec::new();
+        for (index, node) in nodes.iter().enumerate() {
+            let path = format!("{}[{index}]", entry.written);
+            Section::walk(node, &path, self.findings, |section| values.push(fill(section)));
+        }
+        values
+    }
+
+    /// Complains about a value that breaks a rule beyond its type. `key` may be absent or of an inner section; the
+    /// section itself is pointed at then.
+    pub fn refuse(&mut self, key: &'static str, message: impl Into<String>, valid: impl Into<String>) {
+        let problem = self.about(key, message).valid(valid);
+        self.findings.problems.push(problem);
+    }
+
+    /// Complains where `key` is not written.
+    pub fn require(&mut self, key: &'static str) {
+        if self.find(key).is_none() {
+            let problem = Diagnostic::new(&self.place, self.written(key), "is missing");
+            self.findings.problems.push(problem);
+        }
+    }
+
+    /// Whether a problem stands at this key already, or inside it.
+    pub fn faulty(&self, key: &str) -> bool {
+        let written = self.find(key).map(|entry| entry.written.as_str());
+        written.is_some_and(|written| self.findings.problems.iter().any(|problem| problem.key.starts_with(written)))
+    }
+
+    /// The text at `key`, unread.
+    pub fn text(&self, key: &str) -> Option<&'a str> {
+        match &self.find(key)?.node.data {
+            Data::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Tells of a value that is accepted and may not do what its writer thinks.
+    pub fn warn(&mut self, key: &'static str, message: impl Into<String>) {
+        let warning = self.about(key, message);
+        self.findings.warnings.push(warning);
+    }
+
+    fn about(&self, key: &str, message: impl Into<String>) -> Diagnostic {
+        match self.find(key) {
+            Some(entry) => Diagnostic::new(&entry.node.place, &entry.written, message),
+            None => Diagnostic::new(&self.place, self.written(key), message),
+        }
+    }
+
+    fn setting<T>(&self, key: &str, value: T) -> Setting<T> {
+        match self.find(key) {
+            Some(entry) => Setting { key: entry.written.clone(), place: entry.node.place.clone(), value },
+            None => Setting { key: self.written(key), place: Place::Default, value },
+        }
+    }
+
+    fn written(&self, key: &str) -> String {
+        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+    }
+
+    fn nodes(&mut self, entry: &'a Entry) -> Option<&'a [Node]> {
+        match &entry.node.data {
+            Data::List(nodes) => Some(nodes),
+            Data::Null => Some(&[]),
+            Data::Faulty => None,
+            Data::Text(_) | Data::Map(_) => {
+                let problem = Diagnostic::new(&entry.node.place, &entry.written, "has the wrong type");
+                self.findings.problems.push(problem.found(entry.node.describe()).valid("a list"));
+                None
+            }
+        }
+    }
+
+    fn scalar<T: Value>(&mut self, node: &Node, written: &str, accepts: impl Fn(&T) -> bool, valid: &str) -> Option<T> {
+        let (message, text) = match &node.data {
+            Data::Faulty => return None,
+            Data::Null => match T::empty() {
+                Some(value) => return Some(value),
+                None => ("is empty", ""),
+            },
+            Data::Text(text) => match T::read(text) {
+                Ok(value) if accepts(&value) => return Some(value),
+                Ok(_) | Err(Fault::Range) => ("is out of range", text.as_str()),
+                Err(Fault::Type) if T::words().is_empty() => ("has the wrong type", text.as_str()),
+                Err(Fault::Type) => ("is none of the words it may be", text.as_str()),
+            },
+            Data::List(_) | Data::Map(_) => ("has the wrong type", ""),
+        };
+        let found = if T::SECRET { "a text that is not shown".into() } else { node.describe() };
+        let problem = Diagnostic::new(&node.place, written, message).found(found).valid(valid);
+        self.findings.problems.push(problem.nearest(text, T::words().iter().copied()));
+        None
+    }
+}

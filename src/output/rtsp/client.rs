@@ -1,0 +1,133 @@
+//! What one connection does, told by the signals of gst-rtsp-server.
+//!
+//! The signals come on the connection's own thread, so a source that takes its time to open delays nobody else.
+
+use std::sync::{Arc, Weak};
+
+use gst_rtsp::{RTSPStatusCode, RTSPUrl};
+use gst_rtsp_server::{RTSPClient, RTSPContext, prelude::*};
+
+use super::{ReaderInfo, Transport, lock, server::State};
+use crate::error::Kind;
+
+/// Follows a new connection.
+pub(super) fn follow(state: &Arc<State>, connection: u64, client: &RTSPClient) {
+    client.set_post_session_timeout(i32::try_from(state.settings.idle_timeout.as_secs()).unwrap_or(i32::MAX));
+
+    let weak = Arc::downgrade(state);
+    client.connect_pre_describe_request(move |_, context| {
+        upgrade(&weak).map_or(RTSPStatusCode::ServiceUnavailable, |state| state.describe(connection, context))
+    });
+    let weak = Arc::downgrade(state);
+    client.connect_new_session(move |_, session| {
+        if let Some(state) = upgrade(&weak) {
+            session.set_timeout(u32::try_from(state.settings.session_timeout.as_secs()).unwrap_or(u32::MAX));
+            if let Some(known) = lock(&state.connections).get_mut(&connection) {
+                known.sessions.push(session.downgrade());
+            }
+        }
+    });
+    let weak = Arc::downgrade(state);
+    client.connect_play_request(move |client, context| {
+        if let Some(state) = upgrade(&weak) {
+            state.play(connection, client, context);
+        }
+    });
+    let weak = Arc::downgrade(state);
+    client.connect_pre_teardown_request(move |_, context| {
+        if let Some(state) = upgrade(&weak) {
+            state.pause(context);
+        }
+        RTSPStatusCode::Ok
+    });
+    let weak = Arc::downgrade(state);
+    client.connect_pre_pause_request(move |_, context| {
+        if let Some(state) = upgrade(&weak) {
+            state.pause(context);
+        }
+        RTSPStatusCode::Ok
+    });
+    let weak = Arc::downgrade(state);
+    client.connect_closed(move |_| {
+        if let Some(state) = upgrade(&weak) {
+            state.closed(connection);
+        }
+    });
+}
+
+fn upgrade(state: &Weak<State>) -> Option<Arc<State>> {
+    state.upgrade()
+}
+
+impl State {
+    /// Opens the source while the request can still be refused.
+    fn describe(&self, connection: u64, context: &RTSPContext) -> RTSPStatusCode {
+        let Some(mount) = context.uri().and_then(|url| self.mount_of(&path(url))) else {
+            return RTSPStatusCode::NotFound;
+        };
+        if let Some(known) = lock(&self.connections).get_mut(&connection) {
+            known.mounts.push(Arc::downgrade(&mount));
+        }
+        let shared = self
+            .feeds()
+            .iter()
+            .any(|feed| feed.shared && Arc::ptr_eq(&feed.mount, &mount) && !feed.is_ended() && !feed.is_stopped());
+        match if shared { Ok(()) } else { mount.open() } {
+            Ok(()) => RTSPStatusCode::Ok,
+            Err(error) => {
+                tracing::info!(path = mount.name, error = error.chain(), "RTSP reader refused");
+                match error.kind() {
+                    Kind::NotFound { .. } => RTSPStatusCode::NotFound,
+                    _ => RTSPStatusCode::ServiceUnavailable,
+                }
+            }
+        }
+    }
+
+    fn play(&self, connection: u64, client: &RTSPClient, context: &RTSPContext) {
+        let Some((session, media)) = session_media(context) else { return };
+        let Some(feed) = media.media().and_then(|media| self.feed_of(&media)) else {
+            return;
+        };
+        if feed.is_ended() {
+            return self.disconnect(vec![connection]);
+        }
+        // A second PLAY is a sign of life of some players.
+        if feed.readers().iter().any(|reader| reader.is_media(&media)) {
+            return;
+        }
+        let Some(remote) = lock(&self.connections).get(&connection).map(|known| known.remote) else {
+            return;
+        };
+        // The transport itself cannot be read from here; the connection knows it by its channels if it is TCP.
+        let own = media.transports();
+        let tcp =
+            (0..=u8::MAX).filter_map(|channel| client.stream_transport(channel)).any(|known| own.contains(&known));
+        let transport = if tcp { Transport::Tcp } else { Transport::Udp };
+        feed.join(ReaderInfo { path: feed.mount.name.clone(), remote, transport }, connection, session, &media);
+    }
+
+    /// PAUSE or TEARDOWN, about to be done.
+    fn pause(&self, context: &RTSPContext) {
+        if let Some((_, media)) = session_media(context) {
+            for feed in self.feeds() {
+                feed.leave(|reader| reader.is_media(&media));
+            }
+        }
+    }
+}
+
+/// The session of a request and what it reads.
+fn session_media(context: &RTSPContext) -> Option<(String, gst_rtsp_server::RTSPSessionMedia)> {
+    let session = context.session()?;
+    let media = session.media(&path(context.uri()?)).0?;
+    Some((session.sessionid()?.into(), media))
+}
+
+/// The path of a URL, without its query: `/camera0`.
+fn path(url: &RTSPUrl) -> String {
+    let uri = url.request_uri();
+    let after_scheme = uri.split_once("://").map_or(uri.as_str(), |(_, rest)| rest);
+    let path = after_scheme.find('/').map_or("/", |slash| &after_scheme[slash..]);
+    path.split('?').next().unwrap_or(path).to_owned()
+}

@@ -1,0 +1,136 @@
+//! The RTSP server (RFC 2326): the frames of a `Stream` at `rtsp://host:port/path`, over UDP and interleaved in TCP.
+//!
+//! The protocol is gst-rtsp-server's; what is ours is everything around it, because its defaults let one reader harm
+//! the others:
+//!
+//! - [`server`]: the thread, accepting connections, limits, clean-up, dropping readers that stopped reading;
+//! - [`mount`]: a path, and the factory that makes its media;
+//! - [`client`]: what one connection does, told by signals;
+//! - [`feed`]: one media: its readers, and the gate that lets a reader begin at a key frame;
+//! - [`feeder`]: the thread that takes frames from the `Stream` and gives them to one media;
+//! - [`tune`]: what is changed in the pipelines gst-rtsp-server builds.
+//!
+//! Not here: where a `Stream` comes from and when it ends (`path`); a mount asks for it through [`Open`].
+//!
+//! Locks: every lock here guards a few lines that call nothing of GStreamer, and no two are held together. Signals of
+//! gst-rtsp-server come from its threads, often under locks of its own, so closures hold weak references only.
+
+mod client;
+mod feed;
+mod feeder;
+mod mount;
+mod server;
+mod tune;
+
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use crate::{error::Result, stream::Stream};
+
+pub use server::RtspServer;
+
+/// How the server listens and what it puts up with.
+#[derive(Clone)]
+pub struct RtspSettings {
+    /// The address to listen on.
+    pub address: IpAddr,
+    /// The TCP port to listen on; 0 takes a free one.
+    pub port: u16,
+    /// A session whose reader gives no sign of life (RTCP, a request, accepted data) for this long ends. Whole
+    /// seconds; readers are told (RFC 2326, 12.37).
+    pub session_timeout: Duration,
+    /// A connection that had a session and has none for this long is closed. Whole seconds.
+    pub idle_timeout: Duration,
+    /// A TCP reader that takes nothing for this long, while the kernel's buffers are full and there are frames for
+    /// it, is disconnected.
+    pub stall_timeout: Duration,
+    /// Connections at a time; more are closed at once. Each has a thread, so this bounds the threads too.
+    pub max_connections: usize,
+    /// Told when a reader comes and goes. Called on the server's threads: it must be quick.
+    pub events: Arc<dyn Fn(ReaderEvent) + Send + Sync>,
+}
+
+impl Default for RtspSettings {
+    fn default() -> Self {
+        Self {
+            address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            port: 8554,
+            session_timeout: Duration::from_secs(60),
+            idle_timeout: Duration::from_secs(20),
+            stall_timeout: Duration::from_millis(800),
+            max_connections: 512,
+            events: Arc::new(|_| {}),
+        }
+    }
+}
+
+/// Gives a mount its frames when a reader asks for them. May block for as long as a source needs to start; other
+/// readers are not kept waiting. An error becomes 404 (`Kind::NotFound`) or 503 (all others).
+pub type Open = Arc<dyn Fn() -> Result<Opened> + Send + Sync>;
+
+/// What a mount serves until its last reader leaves.
+pub struct Opened {
+    /// The frames.
+    pub stream: Arc<Stream>,
+    /// Whether the source makes a key frame when it is asked to. If so, all readers share one media, and one that
+    /// joins asks for a key frame; if not, each has its own, which begins with the newest key frame of the ring.
+    pub key_frames_on_demand: bool,
+    /// Kept while there is a reader and dropped after the last one has left.
+    pub demand: Box<dyn Send + Sync>,
+}
+
+/// The readers of a path.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Readers {
+    /// RTSP sessions that play.
+    pub count: usize,
+    /// Bytes of frames handed out since the path was mounted, all readers together; RTP headers not counted.
+    pub bytes_sent: u64,
+}
+
+/// How the frames reach a reader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// In the RTSP connection (RFC 2326, 10.12).
+    Tcp,
+    /// In RTP packets of their own.
+    Udp,
+}
+
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcp => "TCP",
+            Self::Udp => "UDP",
+        })
+    }
+}
+
+/// Who reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReaderInfo {
+    /// The path, as it was given to [`RtspServer::mount`].
+    pub path: String,
+    /// The other end of the RTSP connection.
+    pub remote: SocketAddr,
+    /// How the frames reach it.
+    pub transport: Transport,
+}
+
+/// A reader came or went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReaderEvent {
+    /// It plays.
+    Joined(ReaderInfo),
+    /// It plays no more.
+    Left(ReaderInfo),
+}
+
+/// Locks plain data that is valid after every statement, so that a panic elsewhere under the lock harms nobody.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,154 @@
+//! A path, and the factory that makes a media for its readers.
+//!
+//! The factory is a subclass because only `construct` may say no: signals come after the fact.
+
+use std::{
+    sync::{
+        Arc, Mutex, OnceLock, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use gst::{glib, glib::subclass::prelude::*, prelude::*};
+use gst_rtsp_server::{prelude::*, subclass::prelude::*};
+
+use super::{Open, Opened, feed::Feed, lock, server::State};
+use crate::{
+    error::{Error, Kind, Result},
+    frame::Codec,
+};
+
+/// What was opened for a DESCRIBE that then did not need it is let go after this time.
+const UNCLAIMED: Duration = Duration::from_secs(5);
+
+/// A path that can be read.
+pub(super) struct Mount {
+    /// As it was given to `mount`.
+    pub(super) name: String,
+    open: Open,
+    pub(super) bytes_sent: AtomicU64,
+    /// Counts the streams this mount has seen end: a media of an ended stream is not shared any more.
+    generation: AtomicU64,
+    /// Opened while a DESCRIBE could still be refused, for the media that is about to be made.
+    opened: Mutex<Vec<(Instant, Opened)>>,
+}
+
+impl Mount {
+    pub(super) fn new(name: &str, open: Open) -> Self {
+        Self {
+            name: name.to_owned(),
+            open,
+            bytes_sent: AtomicU64::new(0),
+            generation: AtomicU64::new(0),
+            opened: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// Opens the source for a media to come. May block.
+    pub(super) fn open(&self) -> Result<()> {
+        let opened = (self.open)()?;
+        lock(&self.opened).push((Instant::now(), opened));
+        Ok(())
+    }
+
+    fn take(&self) -> Result<Opened> {
+        let ready = lock(&self.opened).pop();
+        match ready {
+            Some((_, opened)) => Ok(opened),
+            None => (self.open)(),
+        }
+    }
+
+    /// Lets go of what nobody came for.
+    pub(super) fn forget_unclaimed(&self) {
+        let old: Vec<_> = lock(&self.opened).extract_if(.., |(since, _)| since.elapsed() > UNCLAIMED).collect();
+        drop(old);
+    }
+
+    /// The next reader gets a new media.
+    pub(super) fn renew(&self) {
+        self.generation.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+mod imp {
+    use super::*;
+
+    #[derive(Default)]
+    pub struct Factory {
+        pub(super) state: OnceLock<Weak<State>>,
+        pub(super) mount: OnceLock<Arc<Mount>>,
+        element: Mutex<Option<gst::Element>>,
+    }
+
+    #[glib::object_subclass]
+    impl ObjectSubclass for Factory {
+        const NAME: &'static str = "CameraServiceRtspFactory";
+        type Type = super::Factory;
+        type ParentType = gst_rtsp_server::RTSPMediaFactory;
+    }
+
+    impl ObjectImpl for Factory {}
+
+    impl RTSPMediaFactoryImpl for Factory {
+        /// Readers that give the same key share a media, if the media allows it.
+        fn gen_key(&self, _url: &gst_rtsp::RTSPUrl) -> Option<glib::GString> {
+            let mount = self.mount.get()?;
+            Some(format!("{}#{}", mount.name, mount.generation.load(Ordering::Relaxed)).into())
+        }
+
+        fn create_element(&self, _url: &gst_rtsp::RTSPUrl) -> Option<gst::Element> {
+            lock(&self.element).take()
+        }
+
+        /// Called under the factory's own lock, so `element` cannot meet another reader's.
+        fn construct(&self, url: &gst_rtsp::RTSPUrl) -> Option<gst_rtsp_server::RTSPMedia> {
+            let state = self.state.get()?.upgrade()?;
+            let mount = self.mount.get()?;
+            let made = mount.take().and_then(|opened| {
+                let bin = bin(&state, opened.stream.format().codec)?;
+                *lock(&self.element) = Some(bin.upcast());
+                let media =
+                    self.parent_construct(url).ok_or_else(|| Error::internal("the RTSP media cannot be made"))?;
+                Feed::start(&state, mount, opened, &media)?;
+                Ok(media)
+            });
+            made.inspect_err(|error| {
+                tracing::warn!(path = mount.name, error = error.chain(), "no RTSP media");
+            })
+            .ok()
+        }
+    }
+}
+
+glib::wrapper! {
+    /// Makes the media of one mount.
+    pub struct Factory(ObjectSubclass<imp::Factory>) @extends gst_rtsp_server::RTSPMediaFactory;
+}
+
+impl Factory {
+    pub(super) fn new(state: &Arc<State>, mount: &Arc<Mount>) -> Self {
+        let factory: Self = glib::Object::new();
+        let imp = factory.imp();
+        // Both cells are empty: the object is a line old.
+        let _ = imp.state.set(Arc::downgrade(state));
+        let _ = imp.mount.set(Arc::clone(mount));
+        factory.set_suspend_mode(gst_rtsp_server::RTSPSuspendMode::None);
+        factory.set_protocols(gst_rtsp::RTSPLowerTrans::TCP | gst_rtsp::RTSPLowerTrans::UDP);
+        factory
+    }
+}
+
+/// The elements of a media, from the launch file of its codec.
+fn bin(state: &State, codec: Codec) -> Result<gst::Bin> {
+    let name = match codec {
+        Codec::H264 => "output/rtsp-h264",
+        Codec::Mjpeg => "output/rtsp-mjpeg",
+    };
+    let line = state.launch.line(name)?;
+    gst::parse::bin_from_description(&line, false).map_err(|error| {
+        let message = format!("launch file {name} cannot be used: {error}");
+        Error::with_source(Kind::Dependency { dependency: name.to_owned() }, message, error)
+    })
+}

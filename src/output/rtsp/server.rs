@@ -1,0 +1,347 @@
+//! The server's thread: accepting connections, limits, clean-up, dropping readers that stopped reading.
+//!
+//! Connections are accepted here and not by gst-rtsp-server, so that they can be counted, set up (`TCP_NODELAY`) and
+//! named in the log; it does not tell who is at the other end.
+
+use std::{
+    collections::HashMap,
+    io,
+    net::{SocketAddr, TcpListener},
+    os::fd::{AsRawFd, OwnedFd},
+    sync::{
+        Arc, Mutex, Weak,
+        atomic::{AtomicU64, Ordering},
+        mpsc,
+    },
+    thread,
+    time::Duration,
+};
+
+use gst::{glib, glib::ControlFlow};
+use gst_rtsp_server::{gio, prelude::*};
+
+use super::{Open, Readers, RtspSettings, client, feed::Feed, lock, mount::Factory, mount::Mount};
+use crate::{
+    error::{Error, Kind, Result},
+    media::launch::LaunchFiles,
+};
+
+/// How often stalled readers are looked for.
+const TICK: Duration = Duration::from_millis(100);
+/// How often dead sessions are.
+const CLEANUP: Duration = Duration::from_secs(2);
+/// How long accepting rests after it failed, for want of file descriptors most likely.
+const ACCEPT_REST: Duration = Duration::from_millis(500);
+/// How long `stop` waits for the thread.
+const STOP: Duration = Duration::from_secs(5);
+
+/// What the threads of the server share.
+pub(super) struct State {
+    pub(super) settings: RtspSettings,
+    pub(super) launch: LaunchFiles,
+    pub(super) feeds: Mutex<Vec<Arc<Feed>>>,
+    pub(super) connections: Mutex<HashMap<u64, Connection>>,
+    context: glib::MainContext,
+    server: gst_rtsp_server::RTSPServer,
+    points: gst_rtsp_server::RTSPMountPoints,
+    sessions: gst_rtsp_server::RTSPSessionPool,
+    mounts: Mutex<HashMap<String, Arc<Mount>>>,
+    next_connection: AtomicU64,
+}
+
+/// Somebody at the other end.
+pub(super) struct Connection {
+    pub(super) remote: SocketAddr,
+    pub(super) client: glib::WeakRef<gst_rtsp_server::RTSPClient>,
+    /// What it has asked about.
+    pub(super) mounts: Vec<Weak<Mount>>,
+    pub(super) sessions: Vec<glib::WeakRef<gst_rtsp_server::RTSPSession>>,
+}
+
+/// A running RTSP server.
+pub struct RtspServer {
+    state: Arc<State>,
+    port: u16,
+    main_loop: glib::MainLoop,
+    thread: Mutex<Option<(thread::JoinHandle<()>, mpsc::Receiver<()>)>>,
+}
+
+impl RtspServer {
+    /// Listens and serves. Nothing is mounted yet: every name is 404. Errors: the address cannot be bound, no thread.
+    pub fn start(settings: RtspSettings, launch: LaunchFiles) -> Result<Self> {
+        crate::media::init()?;
+        let address = SocketAddr::new(settings.address, settings.port);
+        let listening = TcpListener::bind(address)
+            .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
+            .and_then(|listener| listener.local_addr().map(|bound| (listener, bound.port())));
+        let (listener, port) = listening.map_err(|error| {
+            let message = format!("RTSP cannot listen on {address}");
+            Error::with_source(Kind::Dependency { dependency: "network".into() }, message, error)
+        })?;
+
+        let context = glib::MainContext::new();
+        let main_loop = glib::MainLoop::new(Some(&context), false);
+        let state = State::new(settings, launch, context.clone());
+        state.serve(listener);
+
+        let (done, finished) = mpsc::channel();
+        let running = main_loop.clone();
+        let thread = thread::Builder::new()
+            .name("rtsp".into())
+            .spawn(move || {
+                // Fails only if another thread owns the context, and nobody else has it.
+                let _ = context.with_thread_default(|| running.run());
+                drop(done);
+            })
+            .map_err(|error| Error::with_source(Kind::Internal, "no thread for the RTSP server", error))?;
+        Ok(Self { state, port, main_loop, thread: Mutex::new(Some((thread, finished))) })
+    }
+
+    /// The TCP port it listens on.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Serves `path` (`camera0`; a leading `/` may be there). Replaces what was mounted there, whose readers go on.
+    pub fn mount(&self, path: &str, open: Open) {
+        let (name, path) = names(path);
+        let mount = Arc::new(Mount::new(name, open));
+        lock(&self.state.mounts).insert(path.clone(), Arc::clone(&mount));
+        self.state.points.add_factory(&path, Factory::new(&self.state, &mount));
+    }
+
+    /// Serves `path` no more: 404 from now on. Its readers are disconnected, by the server's thread and soon; this
+    /// does not wait for it. Nothing happens if it is not mounted.
+    pub fn unmount(&self, path: &str) {
+        let (_, path) = names(path);
+        let Some(mount) = lock(&self.state.mounts).remove(&path) else {
+            return;
+        };
+        self.state.points.remove_factory(&path);
+        let uses = |connection: &Connection| connection.mounts.iter().any(|used| used.as_ptr() == Arc::as_ptr(&mount));
+        let connections = lock(&self.state.connections);
+        let mut users: Vec<u64> = connections.iter().filter(|(_, known)| uses(known)).map(|(id, _)| *id).collect();
+        drop(connections);
+        for feed in self.state.feeds().iter().filter(|feed| Arc::ptr_eq(&feed.mount, &mount)) {
+            users.extend(feed.readers().iter().map(|reader| reader.connection));
+        }
+        self.state.disconnect(users);
+    }
+
+    /// Who reads `path`, and how much was handed out. All zero if it is not mounted.
+    pub fn readers(&self, path: &str) -> Readers {
+        let Some(mount) = self.state.mount_of(&names(path).1) else {
+            return Readers::default();
+        };
+        let feeds = self.state.feeds();
+        let of_mount = feeds.iter().filter(|feed| Arc::ptr_eq(&feed.mount, &mount));
+        Readers {
+            count: of_mount.map(|feed| feed.readers().len()).sum(),
+            bytes_sent: mount.bytes_sent.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Disconnects everybody and ends the thread. Blocks until that is done, 5 s at most. Error: it is not done.
+    pub fn stop(&self) -> Result<()> {
+        let Some((thread, finished)) = lock(&self.thread).take() else {
+            return Ok(());
+        };
+        let everybody = lock(&self.state.connections).keys().copied().collect();
+        self.state.disconnect(everybody);
+        let main_loop = self.main_loop.clone();
+        // Behind the disconnecting, in the order of the loop.
+        self.state.later(move || main_loop.quit());
+        match finished.recv_timeout(STOP) {
+            Err(mpsc::RecvTimeoutError::Timeout) => Err(Error::internal("the RTSP server does not stop")),
+            _ => thread.join().map_err(|_| Error::internal("the RTSP server's thread panicked")),
+        }
+    }
+}
+
+impl Drop for RtspServer {
+    fn drop(&mut self) {
+        self.main_loop.quit();
+    }
+}
+
+impl State {
+    fn new(settings: RtspSettings, launch: LaunchFiles, context: glib::MainContext) -> Arc<Self> {
+        let server = gst_rtsp_server::RTSPServer::new();
+        let points = gst_rtsp_server::RTSPMountPoints::new();
+        let sessions = gst_rtsp_server::RTSPSessionPool::new();
+        let threads = gst_rtsp_server::RTSPThreadPool::new();
+        // A thread for each connection. Fewer are cheaper by little (docs/performance.md) and would let one reader
+        // that waits for a source to start keep the requests of others waiting.
+        threads.set_max_threads(-1);
+        sessions.set_max_sessions(u32::try_from(settings.max_connections).unwrap_or(u32::MAX));
+        server.set_mount_points(Some(&points));
+        server.set_session_pool(Some(&sessions));
+        server.set_thread_pool(Some(&threads));
+        let state = Arc::new(Self {
+            settings,
+            launch,
+            feeds: Mutex::new(Vec::new()),
+            connections: Mutex::new(HashMap::new()),
+            context,
+            server,
+            points,
+            sessions,
+            mounts: Mutex::new(HashMap::new()),
+            next_connection: AtomicU64::new(0),
+        });
+        let weak = Arc::downgrade(&state);
+        state.sessions.connect_session_removed(move |_, session| {
+            if let (Some(state), Some(id)) = (weak.upgrade(), session.sessionid()) {
+                for feed in state.feeds() {
+                    feed.leave(|reader| reader.is_session(&id));
+                }
+            }
+        });
+        // Called within `accept`, which has just entered the connection.
+        let weak = Arc::downgrade(&state);
+        state.server.connect_client_connected(move |_, client| {
+            if let Some(state) = weak.upgrade() {
+                let id = state.next_connection.load(Ordering::Relaxed);
+                if let Some(known) = lock(&state.connections).get_mut(&id) {
+                    known.client = client.downgrade();
+                }
+                client::follow(&state, id, client);
+            }
+        });
+        state
+    }
+
+    pub(super) fn feeds(&self) -> Vec<Arc<Feed>> {
+        lock(&self.feeds).clone()
+    }
+
+    pub(super) fn feed_of(&self, media: &gst_rtsp_server::RTSPMedia) -> Option<Arc<Feed>> {
+        self.feeds().into_iter().find(|feed| feed.is_of(media))
+    }
+
+    pub(super) fn mount_of(&self, path: &str) -> Option<Arc<Mount>> {
+        let path = path.strip_suffix('/').filter(|path| !path.is_empty()).unwrap_or(path);
+        lock(&self.mounts).get(path).cloned()
+    }
+
+    /// Does something on the server's thread, in the order of the calls, never in this one.
+    pub(super) fn later(&self, job: impl FnOnce() + Send + 'static) {
+        let mut job = Some(job);
+        let once = move || {
+            if let Some(job) = job.take() {
+                job();
+            }
+            ControlFlow::Break
+        };
+        glib::idle_source_new(Some("later"), glib::Priority::DEFAULT, once).attach(Some(&self.context));
+    }
+
+    /// Closes connections, on the server's thread: it waits for the media to stop if these are its last readers.
+    pub(super) fn disconnect(&self, connections: Vec<u64>) {
+        let known = lock(&self.connections);
+        let clients: Vec<_> =
+            connections.iter().filter_map(|id| known.get(id).map(|known| known.client.clone())).collect();
+        drop(known);
+        self.later(move || clients.iter().filter_map(glib::WeakRef::upgrade).for_each(|client| client.close()));
+    }
+
+    /// A connection is closed, its sessions are taken off their media.
+    pub(super) fn closed(&self, connection: u64) {
+        for feed in self.feeds() {
+            feed.leave(|reader| reader.connection == connection);
+        }
+        let known = lock(&self.connections).remove(&connection);
+        // They would stay in the pool until they time out.
+        for session in known.iter().flat_map(|known| &known.sessions).filter_map(glib::WeakRef::upgrade) {
+            let _ = self.sessions.remove(&session);
+        }
+    }
+
+    /// Puts everything that recurs into the loop.
+    fn serve(self: &Arc<Self>, listener: TcpListener) {
+        let weak = Arc::downgrade(self);
+        self.every(TICK, move || {
+            let Some(state) = weak.upgrade() else { return };
+            for feed in state.feeds() {
+                let stalled = feed.stalled(state.settings.stall_timeout);
+                for reader in &stalled {
+                    tracing::warn!(path = reader.info.path, remote = %reader.info.remote, "RTSP reader reads no more; disconnected");
+                }
+                state.disconnect(stalled.iter().map(|reader| reader.connection).collect());
+            }
+        });
+        let weak = Arc::downgrade(self);
+        self.every(CLEANUP, move || {
+            let Some(state) = weak.upgrade() else { return };
+            state.sessions.cleanup();
+            let mounts: Vec<_> = lock(&state.mounts).values().cloned().collect();
+            mounts.iter().for_each(|mount| mount.forget_unclaimed());
+        });
+        self.listen(Arc::new(listener));
+    }
+
+    fn every(&self, interval: Duration, mut job: impl FnMut() + Send + 'static) {
+        let again = move || {
+            job();
+            ControlFlow::Continue
+        };
+        glib::timeout_source_new(interval, None, glib::Priority::DEFAULT, again).attach(Some(&self.context));
+    }
+
+    fn listen(self: &Arc<Self>, listener: Arc<TcpListener>) {
+        let fd = listener.as_raw_fd();
+        let weak = Arc::downgrade(self);
+        let ready = move |_, _| {
+            let Some(state) = weak.upgrade() else { return ControlFlow::Break };
+            match state.accept(&listener) {
+                Ok(()) => ControlFlow::Continue,
+                Err(error) => {
+                    tracing::warn!(%error, "RTSP cannot accept connections; trying again");
+                    let listener = Arc::clone(&listener);
+                    let weak = weak.clone();
+                    let again = move || {
+                        if let Some(state) = weak.upgrade() {
+                            state.listen(Arc::clone(&listener));
+                        }
+                        ControlFlow::Break
+                    };
+                    glib::timeout_source_new(ACCEPT_REST, None, glib::Priority::DEFAULT, again)
+                        .attach(Some(&state.context));
+                    ControlFlow::Break
+                }
+            }
+        };
+        glib::unix_fd_source_new(fd, glib::IOCondition::IN, None, glib::Priority::DEFAULT, ready)
+            .attach(Some(&self.context));
+    }
+
+    fn accept(&self, listener: &TcpListener) -> io::Result<()> {
+        let (socket, remote) = match listener.accept() {
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::ConnectionAborted) => {
+                return Ok(());
+            }
+            accepted => accepted?,
+        };
+        if lock(&self.connections).len() >= self.settings.max_connections {
+            tracing::warn!(%remote, limit = self.settings.max_connections, "RTSP connection refused: too many");
+            return Ok(());
+        }
+        socket.set_nodelay(true)?;
+        let socket = gio::Socket::from_fd(OwnedFd::from(socket)).map_err(io::Error::other)?;
+        let id = self.next_connection.fetch_add(1, Ordering::Relaxed) + 1;
+        let known = Connection { remote, client: glib::WeakRef::new(), mounts: Vec::new(), sessions: Vec::new() };
+        lock(&self.connections).insert(id, known);
+        let handed = self.server.transfer_connection(socket, &remote.ip().to_string(), i32::from(remote.port()), None);
+        if let Err(error) = handed {
+            lock(&self.connections).remove(&id);
+            tracing::warn!(%remote, %error, "RTSP connection lost");
+        }
+        Ok(())
+    }
+}
+
+/// A path's name and how it stands in a URL: `camera0` and `/camera0`.
+fn names(path: &str) -> (&str, String) {
+    let name = path.trim_start_matches('/');
+    (name, format!("/{name}"))
+}

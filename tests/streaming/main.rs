@@ -1,0 +1,332 @@
+//! Promises of the RTSP server, read back by clients that share no code with it.
+
+mod readers;
+mod source;
+
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::{Arc, Condvar, Mutex},
+    time::{Duration, Instant},
+};
+
+use camera_service::{
+    error::{Error, Kind as ErrorKind},
+    frame::Codec,
+    media::launch::LaunchFiles,
+    output::rtsp::{Open, ReaderEvent, Readers, RtspServer, RtspSettings, Transport},
+};
+use readers::{Raw, Reader, ffprobe, rtspsrc};
+use source::{DEADLINE, H264, HEIGHT, Kind, Source, Switch, WIDTH};
+
+/// A server on a free port, and what it told.
+struct Server {
+    server: RtspServer,
+    events: Arc<(Mutex<Vec<ReaderEvent>>, Condvar)>,
+}
+
+impl Server {
+    fn start() -> Self {
+        let events = Arc::new((Mutex::new(Vec::new()), Condvar::new()));
+        let told = Arc::clone(&events);
+        let settings = RtspSettings {
+            address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            port: 0,
+            events: Arc::new(move |event| {
+                told.0.lock().unwrap().push(event);
+                told.1.notify_all();
+            }),
+            ..RtspSettings::default()
+        };
+        Self { server: RtspServer::start(settings, LaunchFiles::default()).unwrap(), events }
+    }
+
+    fn serving(source: &Source) -> Self {
+        let server = Self::start();
+        server.server.mount("camera0", source.open());
+        server
+    }
+
+    fn url(&self) -> String {
+        self.url_of("camera0")
+    }
+
+    fn url_of(&self, path: &str) -> String {
+        format!("rtsp://127.0.0.1:{}/{path}", self.server.port())
+    }
+
+    /// Waits until an event like this was told.
+    fn wait_for(&self, what: &str, is_it: impl Fn(&ReaderEvent) -> bool) {
+        let (events, told) = &*self.events;
+        let events = events.lock().unwrap();
+        let (events, timeout) = told.wait_timeout_while(events, DEADLINE, |events| !events.iter().any(&is_it)).unwrap();
+        assert!(!timeout.timed_out(), "{what} did not happen, only {events:?}");
+    }
+
+    fn wait_for_leave(&self, port: u16) {
+        self.wait_for("leaving", |event| matches!(event, ReaderEvent::Left(info) if info.remote.port() == port));
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let stopped = self.server.stop();
+        if !std::thread::panicking() {
+            stopped.unwrap();
+        }
+    }
+}
+
+/// Waits until `holds`; for what gives no event.
+fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + DEADLINE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::yield_now();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_is_read_over_tcp_and_udp() {
+    let source = Source::start(H264);
+    let server = Server::serving(&source);
+    for transport in [Transport::Tcp, Transport::Udp] {
+        let mut reader = Reader::open(&server.url(), transport).await.unwrap();
+        assert!(reader.next().await.unwrap().is_random_access_point(), "{transport} begins with a key frame");
+        reader.take(30).await.unwrap();
+        server.wait_for("joining", |event| matches!(event, ReaderEvent::Joined(info) if info.transport == transport));
+        let readers = server.server.readers("camera0");
+        assert!(readers.count >= 1 && readers.bytes_sent > 0, "{readers:?}");
+    }
+    eventually("the readers have left", || server.server.readers("camera0").count == 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_players_read_it_too() {
+    let source = Source::start(H264);
+    let server = Server::serving(&source);
+    let url = server.url();
+    tokio::task::spawn_blocking(move || {
+        for transport in [Transport::Tcp, Transport::Udp] {
+            assert_eq!(ffprobe(&url, transport), format!("h264,{WIDTH},{HEIGHT}"), "{transport}");
+            rtspsrc(&url, transport, 20).unwrap();
+        }
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn motion_jpeg_is_read_too() {
+    let source = Source::start(Kind { codec: Codec::Mjpeg, ..H264 });
+    let server = Server::serving(&source);
+    let url = server.url();
+    let mut reader = Reader::open(&url, Transport::Tcp).await.unwrap();
+    assert_eq!(reader.next().await.unwrap().data()[..2], [0xff, 0xd8], "a JPEG");
+    tokio::task::spawn_blocking(move || {
+        assert_eq!(ffprobe(&url, Transport::Udp), format!("mjpeg,{WIDTH},{HEIGHT}"));
+    })
+    .await
+    .unwrap();
+}
+
+#[test]
+fn the_description_has_the_decoder_parameters() {
+    let source = Source::start(H264);
+    let server = Server::serving(&source);
+    let (status, sdp) = Raw::connect(&server.url()).describe();
+    assert_eq!(status, 200);
+    assert!(sdp.contains("m=video 0 RTP/AVP 96"), "{sdp}");
+    assert!(sdp.contains("packetization-mode=1"), "{sdp}");
+    assert!(sdp.contains("profile-level-id=42c0"), "{sdp}");
+    assert!(sdp.contains("sprop-parameter-sets="), "{sdp}");
+}
+
+#[test]
+fn what_cannot_be_opened_is_refused_with_the_reason() {
+    let source = Source::start(H264);
+    let server = Server::start();
+    let switch = Switch::new();
+    server.server.mount("camera0", switch.before(source.open()));
+    assert_eq!(Raw::connect(&server.url_of("camera1")).describe().0, 404, "not mounted");
+    switch.fail(Some(Error::not_found("camera", "camera0")));
+    assert_eq!(Raw::connect(&server.url()).describe().0, 404, "gone");
+    switch.fail(Some(Error::new(ErrorKind::Internal, "it does not start")));
+    assert_eq!(Raw::connect(&server.url()).describe().0, 503, "broken");
+    switch.fail(None);
+    assert_eq!(Raw::connect(&server.url()).describe().0, 200, "and well again");
+}
+
+#[test]
+fn a_source_that_is_slow_to_open_keeps_no_other_reader_waiting() {
+    let source = Source::start(H264);
+    let server = Server::serving(&source);
+    let (opening, entered) = std::sync::mpsc::channel();
+    let (answer, wait) = std::sync::mpsc::channel::<()>();
+    let (opening, wait) = (Mutex::new(opening), Mutex::new(wait));
+    let open = source.open();
+    let slow: Open = Arc::new(move || {
+        opening.lock().unwrap().send(()).unwrap();
+        wait.lock().unwrap().recv().unwrap();
+        open()
+    });
+    server.server.mount("slow", slow);
+    let url = server.url_of("slow");
+    let slow = std::thread::spawn(move || Raw::connect(&url).describe().0);
+    entered.recv_timeout(DEADLINE).unwrap();
+    for _ in 0..8 {
+        assert_eq!(Raw::connect(&server.url()).describe().0, 200);
+    }
+    answer.send(()).unwrap();
+    assert_eq!(slow.join().unwrap(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unmounting_ends_the_readers_and_mounting_again_serves_new_ones() {
+    let server = Server::start();
+    for transport in [Transport::Udp, Transport::Tcp] {
+        let source = Source::start(H264);
+        server.server.mount("camera0", source.open());
+        let mut reader = Reader::open(&server.url(), transport).await.unwrap();
+        reader.take(5).await.unwrap();
+        source.end();
+        server.server.unmount("camera0");
+        assert_eq!(Raw::connect(&server.url()).describe().0, 404);
+        while reader.next().await.is_ok() {}
+        assert_eq!(server.server.readers("camera0"), Readers::default());
+        eventually("everything is given back", || source.demands(0) == 0 && source.stream.stats().readers == 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_ends_ends_its_readers_and_the_next_one_is_served() {
+    let first = Source::start(H264);
+    let second = Source::start(H264);
+    let server = Server::start();
+    let (one, two) = (first.open(), second.open());
+    let stream = Arc::clone(&first.stream);
+    server.server.mount("camera0", Arc::new(move || if stream.is_closed() { two() } else { one() }));
+    let mut reader = Reader::open(&server.url(), Transport::Tcp).await.unwrap();
+    reader.take(5).await.unwrap();
+    first.end();
+    while reader.next().await.is_ok() {}
+    Reader::open(&server.url(), Transport::Tcp).await.unwrap().take(5).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_demand_lasts_until_the_last_reader_has_left() {
+    let source = Source::start(H264);
+    let server = Server::serving(&source);
+    assert_eq!(source.demands(1), 0);
+    let mut one = Reader::open(&server.url(), Transport::Tcp).await.unwrap();
+    let mut two = Reader::open(&server.url(), Transport::Udp).await.unwrap();
+    one.take(2).await.unwrap();
+    drop(one);
+    eventually("one has left", || server.server.readers("camera0").count == 1);
+    two.take(30).await.unwrap();
+    assert_eq!(source.demands(1), 1);
+    drop(two);
+    eventually("the demand is over", || source.demands(1) == 0);
+    eventually("nobody reads the stream", || source.stream.stats().readers == 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_begin_at_a_key_frame_even_if_the_gop_never_ends() {
+    let source = Source::start(Kind { gop: 0, ..H264 });
+    let server = Server::serving(&source);
+    let mut readers = Vec::new();
+    for transport in [Transport::Tcp, Transport::Tcp, Transport::Udp, Transport::Udp, Transport::Tcp] {
+        let mut reader = Reader::open(&server.url(), transport).await.unwrap();
+        let first = reader.next().await.unwrap();
+        assert!(first.is_random_access_point(), "reader {} over {transport}", readers.len());
+        readers.push(reader);
+    }
+    for reader in &mut readers {
+        assert!(reader.take(10).await.unwrap() < Duration::from_millis(500), "and go on without a break");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_key_frames_on_demand_readers_begin_in_the_past() {
+    let source = Source::start(Kind { gop: 0, key_frames_on_demand: false, ..H264 });
+    let server = Server::serving(&source);
+    eventually("the key frame is old", || source.stream.stats().frames > 60);
+    for transport in [Transport::Tcp, Transport::Udp] {
+        let mut reader = Reader::open(&server.url(), transport).await.unwrap();
+        assert!(reader.next().await.unwrap().is_random_access_point(), "{transport}");
+        assert!(reader.take(90).await.unwrap() < Duration::from_millis(500), "{transport}");
+    }
+}
+
+/// A picture that fills the kernel's buffers in a second or two.
+const HEAVY: Kind = Kind { bitrate: 16_000, ..H264 };
+
+/// Lets a reader over TCP stall while `healthy` reads, and returns the longest gap the latter saw until 90 frames
+/// after the stalled one was disconnected.
+async fn beside_a_stalled_reader(server: &Arc<Server>, mut healthy: Reader) -> Duration {
+    healthy.take(5).await.unwrap();
+    let url = server.url();
+    let stalled = tokio::task::spawn_blocking(move || Raw::play_and_stall(&url)).await.unwrap();
+    let (port, waiting) = (stalled.port(), Arc::clone(server));
+    let waiting = tokio::task::spawn_blocking(move || waiting.wait_for_leave(port));
+    let mut longest = Duration::ZERO;
+    while !waiting.is_finished() {
+        longest = longest.max(healthy.take(1).await.unwrap());
+    }
+    waiting.await.unwrap();
+    longest = longest.max(healthy.take(90).await.unwrap());
+    tokio::task::spawn_blocking(|| stalled.wait_for_close()).await.unwrap();
+    longest
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tcp_reader_that_reads_no_more_stops_nobody_and_is_disconnected() {
+    let source = Source::start(HEAVY);
+    let server = Arc::new(Server::serving(&source));
+    for transport in [Transport::Udp, Transport::Tcp] {
+        let healthy = Reader::open(&server.url(), transport).await.unwrap();
+        let longest = beside_a_stalled_reader(&server, healthy).await;
+        assert!(longest < Duration::from_secs(1), "the {transport} reader stood still for {longest:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_that_all_read_no_more_do_not_stop_those_who_come() {
+    let source = Source::start(HEAVY);
+    let server = Server::serving(&source);
+    let url = server.url();
+    let stalled =
+        tokio::task::spawn_blocking(move || [Raw::play_and_stall(&url), Raw::play_and_stall(&url)]).await.unwrap();
+    for transport in [Transport::Tcp, Transport::Udp] {
+        let mut reader = Reader::open(&server.url(), transport).await.unwrap();
+        assert!(reader.next().await.unwrap().is_random_access_point());
+        let longest = reader.take(90).await.unwrap();
+        assert!(longest < Duration::from_secs(2), "{transport}: {longest:?}");
+    }
+    for stalled in stalled {
+        tokio::task::spawn_blocking(|| stalled.wait_for_close()).await.unwrap();
+    }
+}
+
+#[test]
+fn two_hundred_readers_that_vanish_leave_nothing_behind() {
+    let source = Source::start(H264);
+    let server = Server::serving(&source);
+    let url = server.url();
+    let open = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    let threads = || std::fs::read_dir("/proc/self/task").unwrap().count();
+    let vanish = |times: usize| {
+        for time in 0..times {
+            match time % 4 {
+                0 => drop(Raw::connect(&url)),
+                1 => drop(Raw::connect(&url).describe()),
+                _ => drop(Raw::play_and_stall(&url)),
+            }
+        }
+        eventually("all have left", || server.server.readers("camera0").count == 0 && source.demands(1) == 0);
+    };
+    vanish(8);
+    let (fds, tasks) = (open(), threads());
+    vanish(200);
+    // GLib keeps a few threads for a while; other tests of this process come and go.
+    eventually("files and threads are given back", || open() <= fds + 16 && threads() <= tasks + 16);
+}

@@ -1,0 +1,169 @@
+//! Readers that share no code with the server: `retina`, ffprobe, GStreamer's rtspsrc, and a raw one that misbehaves.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
+    process::Command,
+    time::Duration,
+};
+
+use camera_service::output::rtsp::Transport;
+use futures_util::StreamExt;
+use gst::prelude::*;
+use retina::{
+    client::{Demuxed, PlayOptions, Session, SessionOptions, SetupOptions},
+    codec::{CodecItem, VideoFrame},
+};
+
+use crate::source::DEADLINE;
+
+/// A well-behaved reader.
+pub struct Reader {
+    frames: std::pin::Pin<Box<Demuxed>>,
+    /// RTP time of the newest frame in seconds.
+    newest: Option<f64>,
+}
+
+impl Reader {
+    pub async fn open(url: &str, transport: Transport) -> Result<Self, String> {
+        let opening = async {
+            let mut session = Session::describe(url.parse().unwrap(), SessionOptions::default()).await?;
+            let transport = match transport {
+                Transport::Tcp => retina::client::Transport::Tcp(Default::default()),
+                Transport::Udp => retina::client::Transport::Udp(Default::default()),
+            };
+            session.setup(0, SetupOptions::default().transport(transport)).await?;
+            session.play(PlayOptions::default()).await?.demuxed()
+        };
+        let frames = tokio::time::timeout(DEADLINE, opening).await.map_err(|_| "no answer")?;
+        Ok(Self { frames: Box::pin(frames.map_err(|error| error.to_string())?), newest: None })
+    }
+
+    /// The next frame, or why there is none.
+    pub async fn next(&mut self) -> Result<VideoFrame, String> {
+        let next = async {
+            loop {
+                match self.frames.next().await {
+                    Some(Ok(CodecItem::VideoFrame(frame))) => return Ok(frame),
+                    Some(Ok(_)) => {}
+                    Some(Err(error)) => return Err(error.to_string()),
+                    None => return Err("end".into()),
+                }
+            }
+        };
+        tokio::time::timeout(DEADLINE, next).await.map_err(|_| "no frame")?
+    }
+
+    /// Takes this many frames and returns the longest gap before one, by their timestamps.
+    pub async fn take(&mut self, frames: usize) -> Result<Duration, String> {
+        let mut longest = 0f64;
+        for _ in 0..frames {
+            let at = self.next().await?.timestamp().elapsed_secs();
+            longest = longest.max(at - self.newest.replace(at).unwrap_or(at));
+        }
+        Ok(Duration::from_secs_f64(longest))
+    }
+}
+
+/// Codec, width and height as ffprobe sees them.
+pub fn ffprobe(url: &str, transport: Transport) -> String {
+    let output = Command::new("ffprobe")
+        .args(["-v", "error", "-rtsp_transport", if transport == Transport::Tcp { "tcp" } else { "udp" }])
+        .args(["-select_streams", "v", "-show_entries", "stream=codec_name,width,height", "-of", "csv=p=0", url])
+        .output()
+        .unwrap();
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr)).trim().to_owned()
+}
+
+/// Pictures decoded by a GStreamer player, until there are `pictures`; the error otherwise.
+pub fn rtspsrc(url: &str, transport: Transport, pictures: usize) -> Result<(), String> {
+    let protocol = if transport == Transport::Tcp { "tcp" } else { "udp" };
+    let line = format!(
+        "rtspsrc location={url} protocols={protocol} latency=0 ! decodebin ! fakesink num-buffers={pictures} sync=false"
+    );
+    let pipeline = gst::parse::launch(&line).unwrap().downcast::<gst::Pipeline>().unwrap();
+    pipeline.set_state(gst::State::Playing).unwrap();
+    let end = camera_service::media::bus::wait_for_end(&pipeline, DEADLINE);
+    pipeline.set_state(gst::State::Null).unwrap();
+    match end {
+        camera_service::media::bus::End::Eos => Ok(()),
+        other => Err(format!("{other:?}")),
+    }
+}
+
+/// A connection that speaks RTSP by hand.
+pub struct Raw {
+    socket: BufReader<TcpStream>,
+    url: String,
+    sequence: u32,
+    session: Option<String>,
+}
+
+impl Raw {
+    pub fn connect(url: &str) -> Self {
+        let authority = url.trim_start_matches("rtsp://").split('/').next().unwrap();
+        let socket = TcpStream::connect(authority).unwrap();
+        socket.set_read_timeout(Some(DEADLINE)).unwrap();
+        Self { socket: BufReader::new(socket), url: url.into(), sequence: 0, session: None }
+    }
+
+    pub fn port(&self) -> u16 {
+        self.socket.get_ref().local_addr().unwrap().port()
+    }
+
+    /// Sends a request and reads the reply: its status and its body.
+    pub fn request(&mut self, method: &str, path: &str, headers: &str) -> (u16, String) {
+        self.sequence += 1;
+        let session = self.session.as_ref().map(|id| format!("Session: {id}\r\n")).unwrap_or_default();
+        let (url, sequence) = (&self.url, self.sequence);
+        let request = format!("{method} {url}{path} RTSP/1.0\r\nCSeq: {sequence}\r\n{session}{headers}\r\n");
+        self.socket.get_mut().write_all(request.as_bytes()).unwrap();
+        let (mut status, mut length) = (0, 0);
+        loop {
+            let mut line = String::new();
+            assert_ne!(self.socket.read_line(&mut line).unwrap(), 0, "connection closed instead of a reply");
+            let line = line.trim_end();
+            if let Some(rest) = line.strip_prefix("RTSP/1.0 ") {
+                status = rest[..3].parse().unwrap();
+            } else if let Some(rest) = line.strip_prefix("Content-Length: ") {
+                length = rest.parse().unwrap();
+            } else if let Some(rest) = line.strip_prefix("Session: ") {
+                self.session = Some(rest.split(';').next().unwrap().into());
+            } else if line.is_empty() && status != 0 {
+                break;
+            }
+        }
+        let mut body = vec![0; length];
+        self.socket.read_exact(&mut body).unwrap();
+        (status, String::from_utf8(body).unwrap())
+    }
+
+    pub fn describe(&mut self) -> (u16, String) {
+        self.request("DESCRIBE", "", "Accept: application/sdp\r\n")
+    }
+
+    /// DESCRIBE, SETUP over TCP and PLAY. From here on nothing is read.
+    pub fn play_and_stall(url: &str) -> Self {
+        let mut raw = Self::connect(url);
+        let (status, sdp) = raw.describe();
+        assert_eq!(status, 200);
+        let control = sdp.lines().filter_map(|line| line.strip_prefix("a=control:")).next_back().unwrap().to_owned();
+        let transport = "Transport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n";
+        assert_eq!(raw.request("SETUP", &format!("/{control}"), transport).0, 200);
+        assert_eq!(raw.request("PLAY", "", "").0, 200);
+        raw
+    }
+
+    /// Reads what is left; returns once the other side has closed the connection.
+    pub fn wait_for_close(mut self) {
+        let mut buffer = vec![0; 1 << 16];
+        loop {
+            match self.socket.read(&mut buffer) {
+                Ok(0) => return,
+                Ok(_) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return,
+                Err(error) => panic!("not closed: {error}"),
+            }
+        }
+    }
+}

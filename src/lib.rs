@@ -21,4 +21,5 @@ pub mod media;
 pub mod mode;
 pub mod output;
 pub mod path;
+pub mod pipeline;
 pub mod stream;

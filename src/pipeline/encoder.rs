@@ -56,6 +56,46 @@ impl Encoders {
     pub fn why_not(&self, kind: EncoderKind) -> &str {
         self.refused.iter().find(|(refused, _)| *refused == kind).map_or("it was not tried", |(_, reason)| reason)
     }
+
+    /// The encoder to use, and why. Error: the pinned one is not usable, or none is.
+    pub(super) fn choose(&self, wanted: &Wanted) -> Result<(EncoderKind, String)> {
+        let missing = |message: String| Err(Error::dependency("encoder", message));
+        if let Some(pinned) = wanted.encoder {
+            return match self.usable.contains(&pinned) {
+                true => Ok((pinned, format!("encoder {pinned}: pinned"))),
+                false => missing(format!(
+                    "the pinned encoder {pinned} cannot be used: {}. Usable here: {}",
+                    self.why_not(pinned),
+                    list(&self.usable)
+                )),
+            };
+        }
+        let default = || self.refused.iter().map(|(kind, _)| *kind).chain(self.usable.iter().copied()).collect();
+        let order = if wanted.order.is_empty() { default() } else { wanted.order.clone() };
+        let mut refusals = Vec::new();
+        for kind in order {
+            if self.usable.contains(&kind) {
+                let after = match refusals.is_empty() {
+                    true => "the first choice".into(),
+                    false => format!("the first that works; {}", refusals.join(", ")),
+                };
+                return Ok((kind, format!("encoder {kind}: {after}")));
+            }
+            refusals.push(format!("{kind}: {}", self.why_not(kind)));
+        }
+        missing(format!(
+            "no H.264 encoder works here ({}). Install gstreamer1.0-plugins-ugly for x264enc, or set the codec to MJPEG",
+            refusals.join(", ")
+        ))
+    }
+}
+
+/// Things as people list them.
+pub(super) fn list<T: ToString>(things: &[T]) -> String {
+    match things.is_empty() {
+        true => "none".into(),
+        false => things.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+    }
 }
 
 /// The launch file of an encoder has the element's name.
@@ -154,7 +194,8 @@ mod tests {
 
     #[test]
     fn an_encoder_that_fails_says_why() {
-        let fails = "videoconvert ! x264enc name=encoder ! capsfilter name=profile ! identity name=broken error-after=1";
+        let fails =
+            "videoconvert ! x264enc name=encoder ! capsfilter name=profile ! identity name=broken error-after=1";
         let reason = refusal(fails, Duration::from_secs(60));
         assert!(reason.contains("broken"), "{reason}");
         let silent = "videoconvert ! x264enc name=encoder ! capsfilter name=profile ! identity drop-probability=1";

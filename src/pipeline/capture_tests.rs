@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::mpsc};
 
 use super::*;
 use crate::{
-    config::{EncoderKind, Gop},
+    config::{EncoderKind, Gop, Profile},
     frame::{Codec, EncodedFrame},
     mode::{FourCc, Mode, Rate},
     pipeline::{CaptureRequest, Encoders, Source, Wanted, plan},
@@ -83,7 +83,13 @@ fn nals(frame: &EncodedFrame) -> Vec<u8> {
 
 #[test]
 fn h264_begins_with_a_key_frame_and_keeps_its_gop_and_order() {
-    let mut run = start(&planned(Source::Test, wanted(10)));
+    for profile in [Profile::Baseline, Profile::Main, Profile::High] {
+        keeps_its_gop_and_order(Wanted { profile, ..wanted(10) });
+    }
+}
+
+fn keeps_its_gop_and_order(wanted: Wanted) {
+    let mut run = start(&planned(Source::Test, wanted));
     let frames = run.frames(35);
     assert_eq!(keys(&frames), [0, 10, 20, 30]);
     for frame in frames.iter().filter(|frame| frame.key) {
@@ -156,6 +162,28 @@ fn a_failure_is_told_once() {
     let Run { pipeline, events, .. } = run;
     pipeline.stop();
     assert!(events.recv().is_err());
+}
+
+#[test]
+fn the_last_word_is_said_once_and_not_before_the_start_is_over() {
+    let (tell, events) = mpsc::channel();
+    let shared = Shared {
+        counters: Arc::default(),
+        life: Mutex::new(Life::Starting(None)),
+        events: Box::new(move |event| tell.send(event).unwrap_or_default()),
+        suspect: Suspect::default(),
+    };
+    assert!(shared.run(true).is_none());
+    shared.last_word(PipelineEvent::Ended);
+    shared.last_word(PipelineEvent::Ended);
+    assert_eq!(events.try_iter().count(), 1);
+    *shared.life() = Life::Starting(None);
+    shared.last_word(PipelineEvent::Failed(Error::internal("first")));
+    shared.last_word(PipelineEvent::Ended);
+    assert_eq!(events.try_iter().count(), 0);
+    assert!(matches!(shared.run(true), Some(PipelineEvent::Failed(_))));
+    shared.last_word(PipelineEvent::Ended);
+    assert_eq!(events.try_iter().count(), 0);
 }
 
 #[test]

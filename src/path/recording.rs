@@ -120,9 +120,7 @@ impl Recording {
     /// Closes the file and returns when it is playable.
     pub async fn stop(self) -> Result<RecordingStopped> {
         self.stop.cancel();
-        self.done
-            .await
-            .map_err(|error| Error::with_source(Kind::Internal, "a recording's task failed", error))?
+        self.done.await.map_err(|error| Error::with_source(Kind::Internal, "a recording's task failed", error))?
     }
 }
 
@@ -137,11 +135,7 @@ struct Session {
 }
 
 impl Session {
-    async fn run(
-        self,
-        mut path: watch::Receiver<PathStatus>,
-        opened: oneshot::Sender<()>,
-    ) -> Result<RecordingStopped> {
+    async fn run(self, mut path: watch::Receiver<PathStatus>, opened: oneshot::Sender<()>) -> Result<RecordingStopped> {
         let mut opened = Some(opened);
         let mut recorded = Duration::ZERO;
         let mut last: Option<RecordingStopped> = None;

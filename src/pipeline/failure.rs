@@ -89,15 +89,7 @@ impl Reason {
             (Self::Bandwidth, &["No space left on device", "STREAMON 28 "]),
             (Self::Busy, &["Device or resource busy", "STREAMON 16 ", "is busy"]),
             (Self::Denied, &["Permission denied", "Operation not permitted"]),
-            (
-                Self::Gone,
-                &[
-                    "No such device",
-                    "No such file or directory",
-                    "STREAMON 19 ",
-                    "Cannot identify device",
-                ],
-            ),
+            (Self::Gone, &["No such device", "No such file or directory", "STREAMON 19 ", "Cannot identify device"]),
             (Self::Unreadable, &["Could not read from resource"]),
             (Self::Refused, &["has no supported format", "cannot capture", "not-negotiated", "did not accept"]),
         ];

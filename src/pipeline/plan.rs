@@ -315,7 +315,9 @@ impl Camera<'_> {
     fn no_mjpeg(&self) -> Error {
         let feature = "MJPEG from this camera".to_owned();
         let message = match self.wanted.mode.and_then(|pin| pin.format).filter(|format| !format.is_jpeg()) {
-            Some(format) => format!("the codec is MJPEG, but the pinned mode is {format}: pin a MJPG mode, or no format"),
+            Some(format) => {
+                format!("the codec is MJPEG, but the pinned mode is {format}: pin a MJPG mode, or no format")
+            }
             None => "the camera offers no MJPEG to pass through; set the codec to H264".into(),
         };
         Error::new(Kind::Unsupported { feature }, message)

@@ -23,23 +23,19 @@ use crate::{
 };
 
 /// `GET` and `HEAD` of `/files/recordings/{name}` and `/files/snapshots/{name}`.
-pub(super) fn routes(
-    gateway: &Arc<Gateway>,
-) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone + use<> {
+pub(super) fn routes(gateway: &Arc<Gateway>) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone + use<> {
     folder(Kind::Recording, gateway).or(folder(Kind::Snapshot, gateway)).unify()
 }
 
-fn folder(
-    kind: Kind,
-    gateway: &Arc<Gateway>,
-) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone + use<> {
+fn folder(kind: Kind, gateway: &Arc<Gateway>) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone + use<> {
     let files = warp::fs::dir(gateway.folder(kind).to_owned());
     let gateway = Arc::clone(gateway);
     // Looks at the name before the folder's own filter takes it, which would also follow links.
-    let allowed = warp::path::peek().and(warp::header::headers_cloned()).and_then(move |name: Peek, headers: HeaderMap| {
-        let gateway = Arc::clone(&gateway);
-        async move { allow(kind, name.as_str(), headers, gateway).await.map_err(warp::reject::custom) }
-    });
+    let allowed =
+        warp::path::peek().and(warp::header::headers_cloned()).and_then(move |name: Peek, headers: HeaderMap| {
+            let gateway = Arc::clone(&gateway);
+            async move { allow(kind, name.as_str(), headers, gateway).await.map_err(warp::reject::custom) }
+        });
     warp::path("files").and(warp::path(kind.folder_name())).and(allowed).and(files).map(
         |disposition: HeaderValue, file: warp::fs::File| {
             let mut response = file.into_response();
@@ -68,8 +64,7 @@ async fn allow(kind: Kind, name: &str, headers: HeaderMap, gateway: Arc<Gateway>
 
 /// RFC 6266: the name once for everybody, once for those who read more than ASCII.
 fn disposition(name: &str) -> HeaderValue {
-    let plain: String =
-        name.chars().map(|c| if c.is_ascii() && !"\"\\".contains(c) { c } else { '_' }).collect();
+    let plain: String = name.chars().map(|c| if c.is_ascii() && !"\"\\".contains(c) { c } else { '_' }).collect();
     let encoded = percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC);
     let value = format!("attachment; filename=\"{plain}\"; filename*=UTF-8''{encoded}");
     HeaderValue::try_from(value).unwrap_or(HeaderValue::from_static("attachment"))

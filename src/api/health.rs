@@ -17,9 +17,7 @@ use crate::command::{
 };
 
 /// The routes of the health port. Any HTTP client may ask; only GET and HEAD are answered.
-pub(super) fn routes(
-    gateway: Arc<Gateway>,
-) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone {
+pub(super) fn routes(gateway: Arc<Gateway>) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone {
     warp::get()
         .or(warp::head())
         .unify()

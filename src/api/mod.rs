@@ -6,6 +6,8 @@
 mod credentials;
 mod errors;
 mod files;
+#[cfg(test)]
+mod fixture;
 mod health;
 mod listen;
 pub mod rpc;

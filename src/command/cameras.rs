@@ -310,7 +310,8 @@ mod tests {
 
     #[test]
     fn modes_are_told_in_every_shape_clients_know() {
-        let mode = |format, width, height, frames, seconds| Mode { format, width, height, rate: Rate { frames, seconds } };
+        let mode =
+            |format, width, height, frames, seconds| Mode { format, width, height, rate: Rate { frames, seconds } };
         let modes = [
             mode(FourCc::YUYV, 640, 480, 30, 1),
             mode(FourCc::YUYV, 640, 480, 15, 2),

@@ -5,13 +5,7 @@ use std::{path::Path, sync::Arc, time::Instant};
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    Notification,
-    access::Caller,
-    cameras::View,
-    files::Kind,
-    token::Tokens,
-};
+use super::{Notification, access::Caller, cameras::View, files::Kind, token::Tokens};
 use crate::{
     camera::Cameras,
     output::snapshot::SnapshotRequest,

@@ -112,7 +112,8 @@ mod tests {
 
     #[test]
     fn the_format_is_asked_for_or_named_or_configured() {
-        let configured = SnapshotRequest { format: PictureFormat::Jpeg, quality: 85, max_width: None, max_height: None };
+        let configured =
+            SnapshotRequest { format: PictureFormat::Jpeg, quality: 85, max_width: None, max_height: None };
         for (params, format, quality) in [
             (json!({}), PictureFormat::Jpeg, 85),
             (json!({"format": "png", "quality": 1}), PictureFormat::Png, 1),

@@ -1,80 +1,40 @@
-//! Over a real TCP connection. Nothing here needs a camera.
+//! Over a real TCP connection, with what a service without devices has. What commands do with a camera that delivers
+//! frames is `tests/rpc.rs`'s.
 
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, tungstenite::client::IntoClientRequest};
 
 use super::*;
 use crate::{
-    api::{Listeners, serve},
-    command::{
-        RecordingStatus,
-        access::Role,
-        health::{Component, Components, Condition, Health},
-        token::{Secret, Tokens, make_token},
-    },
+    api::fixture::{DEADLINE, Served},
+    command::{RecordingStatus, Role},
+    config::ByteSize,
 };
-
-/// Nothing here takes a fraction of it; it only ends a test that would hang.
-const DEADLINE: Duration = Duration::from_secs(20);
 
 type Client = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-struct Server {
-    url: String,
-    gateway: Gateway,
-    secret: Secret,
-    shutdown: CancellationToken,
-    serving: JoinHandle<()>,
+fn settings() -> config::Server {
+    config::Server::default()
 }
 
-fn settings() -> Settings {
-    Settings {
-        websocket_path: "/ws".into(),
-        max_sockets: 8,
-        max_message_size: 64 * 1024,
-        read_timeout: DEADLINE,
-        write_timeout: DEADLINE,
-        ping_interval: DEADLINE,
-        pong_wait: DEADLINE,
-    }
+async fn server(settings: config::Server) -> Served {
+    Served::start(settings).await
 }
 
-fn gateway(secret: &Secret) -> Gateway {
-    let part = || Component { status: Condition::Healthy, details: String::new() };
-    let health = move || Health {
-        ready: true,
-        uptime: Duration::ZERO,
-        components: Components { mediamtx: part(), camera_monitor: part(), service_manager: part() },
-    };
-    Gateway { tokens: Arc::new(Tokens::new(secret)), notifications: broadcast::channel(4).0, health: Arc::new(health) }
-}
-
-async fn server(settings: Settings) -> Server {
-    let listeners = Listeners {
-        control: TcpListener::bind("127.0.0.1:0").await.unwrap(),
-        health: TcpListener::bind("127.0.0.1:0").await.unwrap(),
-    };
-    let url = format!("ws://{}/ws", listeners.control.local_addr().unwrap());
-    let secret = Secret::new("0123456789abcdef0123456789abcdef").unwrap();
-    let (gateway, shutdown) = (gateway(&secret), CancellationToken::new());
-    let serving = tokio::spawn(serve(listeners, settings, gateway.clone(), shutdown.clone()));
-    Server { url, gateway, secret, shutdown, serving }
-}
-
-impl Server {
-    fn token(&self, role: Role) -> String {
-        make_token(&self.secret, role, Duration::from_secs(600), "tester").unwrap()
-    }
-
+impl Served {
     async fn open(&self, headers: &[(&'static str, String)]) -> Result<Client, tungstenite::Error> {
-        let mut request = self.url.as_str().into_client_request().unwrap();
+        let mut request = format!("ws://{}/ws", self.control).into_client_request().unwrap();
         for (name, value) in headers {
             request.headers_mut().insert(*name, value.parse().unwrap());
         }
         tokio_tungstenite::connect_async(request).await.map(|(client, _)| client)
+    }
+
+    async fn open_as(&self, role: Role) -> Client {
+        self.open(&[("authorization", format!("Bearer {}", self.token(role)))]).await.unwrap()
     }
 }
 
@@ -99,12 +59,6 @@ async fn closed_with(client: &mut Client, code: CloseCode) {
         Some(Message::Close(Some(frame))) => assert_eq!(frame.code, code),
         other => panic!("{other:?} instead of {code}"),
     }
-}
-
-/// Waits until the server has let go of all its sockets.
-async fn all_gone(server: Server) {
-    server.shutdown.cancel();
-    timeout(DEADLINE, server.serving).await.expect("every connection ends").unwrap();
 }
 
 #[tokio::test]
@@ -132,14 +86,13 @@ async fn anybody_may_ping_and_say_who_they_are() {
     assert_eq!(wrong["error"]["code"], -32602);
     assert_eq!(wrong["error"]["data"]["hint"], "did you mean \"auth_token\"?");
     drop(client);
-    all_gone(server).await;
+    server.stop().await;
 }
 
 #[tokio::test]
 async fn credentials_on_the_upgrade_are_as_good_and_bad_ones_are_refused() {
     let server = server(settings()).await;
-    let token = server.token(Role::Viewer);
-    let mut known = server.open(&[("authorization", format!("Bearer {token}"))]).await.unwrap();
+    let mut known = server.open_as(Role::Viewer).await;
     assert_eq!(ask(&mut known, "ping", json!(null)).await["result"], "pong");
     server.gateway.notifications.send(Arc::new(started("a"))).unwrap();
     assert_eq!(text(&mut known).await["params"]["filename"], "a");
@@ -152,7 +105,13 @@ async fn credentials_on_the_upgrade_are_as_good_and_bad_ones_are_refused() {
 
 fn started(filename: &str) -> Notification {
     let filename = filename.to_owned();
-    Notification::Recording { device: "camera0".into(), status: RecordingStatus::Started, filename, duration: 0 }
+    Notification::Recording {
+        device: "camera0".into(),
+        status: RecordingStatus::Started,
+        filename,
+        duration: 0,
+        error: None,
+    }
 }
 
 #[tokio::test]
@@ -195,7 +154,7 @@ async fn requests_are_answered_in_their_order_without_waiting_for_replies() {
 
 #[tokio::test]
 async fn what_is_not_text_or_too_long_ends_the_conversation_with_its_code() {
-    let server = server(settings()).await;
+    let server = server(config::Server { max_message_size: ByteSize(64 * 1024), ..settings() }).await;
     let mut binary = server.open(&[]).await.unwrap();
     binary.send(Message::binary(&b"{}"[..])).await.unwrap();
     closed_with(&mut binary, CloseCode::Unsupported).await;
@@ -215,13 +174,13 @@ async fn what_is_not_text_or_too_long_ends_the_conversation_with_its_code() {
     }
     sending.abort();
     drop((binary, fits, stream));
-    all_gone(server).await;
+    server.stop().await;
 }
 
 #[tokio::test]
 async fn a_client_that_does_not_answer_pings_is_let_go() {
     let (ping_interval, pong_wait) = (Duration::from_millis(20), Duration::from_secs(1));
-    let server = server(Settings { ping_interval, pong_wait, ..settings() }).await;
+    let server = server(config::Server { ping_interval, pong_wait, ..settings() }).await;
     let (mut answering, silent) = (server.open(&[]).await.unwrap(), server.open(&[]).await.unwrap());
     // A WebSocket client that is not polled answers nothing; its connection below still shows that the server left.
     let MaybeTlsStream::Plain(mut connection) = silent.into_inner() else { panic!("no TLS here") };
@@ -247,9 +206,8 @@ async fn ask_past_pings(client: &mut Client) -> Value {
 
 #[tokio::test]
 async fn a_client_that_does_not_read_is_dropped_and_nobody_else_waits() {
-    let server = server(Settings { write_timeout: Duration::from_millis(200), ..settings() }).await;
-    let bearer = [("authorization", format!("Bearer {}", server.token(Role::Viewer)))];
-    let (mut reading, stalled) = (server.open(&bearer).await.unwrap(), server.open(&bearer).await.unwrap());
+    let server = server(config::Server { write_timeout: Duration::from_millis(200), ..settings() }).await;
+    let (mut reading, stalled) = (server.open_as(Role::Viewer).await, server.open_as(Role::Viewer).await);
     let long = "x".repeat(100_000);
     // The kernel takes a few megabytes for the stalled one, then nothing more.
     for _ in 0..200 {
@@ -265,14 +223,14 @@ async fn a_client_that_does_not_read_is_dropped_and_nobody_else_waits() {
 
 #[tokio::test]
 async fn there_are_no_more_sockets_than_allowed() {
-    let server = server(Settings { max_sockets: 1, ..settings() }).await;
+    let server = server(config::Server { max_connections: 1, ..settings() }).await;
     let first = server.open(&[]).await.unwrap();
     match server.open(&[]).await {
         Err(tungstenite::Error::Http(response)) => assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS),
         other => panic!("{other:?}"),
     }
     drop(first);
-    all_gone(server).await;
+    server.stop().await;
 }
 
 #[tokio::test]
@@ -280,26 +238,144 @@ async fn clients_are_told_when_the_service_stops() {
     let server = server(settings()).await;
     let mut client = server.open(&[]).await.unwrap();
     ask(&mut client, "ping", json!({})).await;
-    server.shutdown.cancel();
+    server.gateway.stopping.cancel();
     closed_with(&mut client, CloseCode::Away).await;
     drop(client);
-    all_gone(server).await;
+    server.stop().await;
 }
 
 #[tokio::test]
 async fn other_places_and_other_methods_are_refused() {
     let server = server(settings()).await;
-    let address = server.url.strip_prefix("ws://").unwrap().strip_suffix("/ws").unwrap();
     for (line, status) in [
         ("GET /nowhere HTTP/1.1", "404"),
         ("POST /ws HTTP/1.1", "405"),
         ("GET /ws HTTP/1.1", "426"),
         ("nonsense", "400"),
     ] {
-        let mut connection = TcpStream::connect(address).await.unwrap();
+        let mut connection = TcpStream::connect(server.control).await.unwrap();
         connection.write_all(format!("{line}\r\nhost: x\r\nconnection: close\r\n\r\n").as_bytes()).await.unwrap();
         let mut reply = String::new();
         timeout(DEADLINE, connection.read_to_string(&mut reply)).await.unwrap().unwrap();
         assert!(reply.starts_with(&format!("HTTP/1.1 {status} ")), "{line}: {reply}");
+    }
+}
+
+#[tokio::test]
+async fn a_camera_is_told_of_and_described_to_each_as_they_may_see_it() {
+    let server = server(settings()).await;
+    let (mut viewer, mut admin) = (server.open_as(Role::Viewer).await, server.open_as(Role::Admin).await);
+    let nothing = ask(&mut viewer, "get_camera_list", json!({})).await;
+    assert_eq!(nothing["result"], json!({"cameras": [], "total": 0, "connected": 0}));
+    ask(&mut admin, "ping", json!({})).await;
+
+    server.plug("/dev/video7", &["YUYV 640x480@30", "MJPG 1280x720@30", "MJPG 1280x720@60"]).await;
+    let port = server.gateway.rtsp.port;
+    let mut camera = json!({
+        "device": "camera0",
+        "status": "CONNECTED",
+        "name": "Test Webcam",
+        "resolution": "",
+        "fps": 0,
+        "streams": {"rtsp": format!("rtsp://127.0.0.1:{port}/camera0"), "hls": "", "webrtc": ""},
+    });
+    let update = text(&mut viewer).await;
+    assert_eq!((&update["method"], &update["params"]), (&json!("camera_status_update"), &camera));
+    let list = ask(&mut viewer, "get_camera_list", json!({})).await;
+    assert_eq!(list["result"], json!({"cameras": [camera], "total": 1, "connected": 1}));
+
+    let capabilities = json!({"formats": ["YUYV", "MJPEG"], "resolutions": ["1280x720", "640x480"]});
+    let status = ask(&mut viewer, "get_camera_status", json!({"device": "/dev/video7"})).await;
+    let mut details = camera.clone();
+    details["metrics"] = json!({"bytes_sent": 0, "readers": 0, "uptime": 0});
+    details["capabilities"] = capabilities;
+    assert_eq!(status["result"], details);
+
+    let told = ask(&mut viewer, "get_camera_capabilities", json!({"device": "camera0"})).await;
+    assert_eq!(
+        told["result"],
+        json!({
+            "device": "camera0",
+            "formats": ["YUYV", "MJPEG"],
+            "resolutions": ["1280x720", "640x480"],
+            "fps_options": [30, 60],
+            "validation_status": "CONFIRMED",
+            "modes": [
+                {"format": "YUYV", "width": 640, "height": 480, "fps": [30]},
+                {"format": "MJPEG", "width": 1280, "height": 720, "fps": [30, 60]},
+            ],
+        })
+    );
+
+    // Only an admin sees the node.
+    camera["node"] = json!("/dev/video7");
+    assert_eq!(text(&mut admin).await["params"], camera);
+    let list = ask(&mut admin, "get_camera_list", json!({})).await;
+    assert_eq!(list["result"]["cameras"][0], camera);
+
+    server.unplug("/dev/video7").await;
+    assert_eq!(text(&mut viewer).await["params"]["status"], "DISCONNECTED");
+    let list = ask(&mut viewer, "get_camera_list", json!({})).await;
+    assert_eq!((&list["result"]["total"], &list["result"]["connected"]), (&json!(1), &json!(0)));
+    let told = ask(&mut viewer, "get_camera_capabilities", json!({"device": "camera0"})).await;
+    assert_eq!(told["result"]["validation_status"], "DISCONNECTED");
+    let url = ask(&mut viewer, "get_stream_url", json!({"device": "camera0"})).await;
+    assert_eq!(
+        url["result"],
+        json!({
+            "device": "camera0",
+            "stream_name": "camera0",
+            "stream_url": format!("rtsp://127.0.0.1:{port}/camera0"),
+            "available": false,
+            "active_consumers": 0,
+            "stream_status": "NOT_READY",
+        })
+    );
+    drop((viewer, admin));
+    server.stop().await;
+}
+
+/// Every method against every role, and against nobody.
+#[tokio::test]
+async fn who_may_call_what() {
+    let server = server(settings()).await;
+    for (method, least) in Table::new().methods() {
+        for have in [None, Some(Role::Viewer), Some(Role::Operator), Some(Role::Admin)] {
+            let mut client = match have {
+                None => server.open(&[]).await.unwrap(),
+                Some(role) => server.open_as(role).await,
+            };
+            // No method takes this parameter: whoever may call is refused for that, after the role was looked at.
+            let code = ask(&mut client, method, json!({"nonsense": 1})).await["error"]["code"].clone();
+            let expected = match (least, have) {
+                (Some(_), None) => -32001,
+                (Some(least), Some(have)) if have < least => -32002,
+                _ => -32602,
+            };
+            assert_eq!(code, expected, "{method} as {have:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_done_is_refused_by_its_kind() {
+    let server = server(settings()).await;
+    server.plug("/dev/video7", &["MJPG 1280x720@30"]).await;
+    let mut client = server.open_as(Role::Operator).await;
+    for (method, params, code, data) in [
+        ("get_camera_status", json!({"device": "camera9"}), -32010, json!({"resource": "camera", "id": "camera9"})),
+        ("get_stream_url", json!({"device": "nonsense"}), -32010, json!({"resource": "camera", "id": "nonsense"})),
+        ("stop_recording", json!({"device": "camera0"}), -32020, json!({"allowed_states": ["RECORDING"]})),
+        ("take_snapshot", json!({"device": "camera0", "quality": 0}), -32602, json!({"param": "quality"})),
+        ("take_snapshot", json!({"device": "camera0", "filename": "../x"}), -32602, json!({"param": "filename"})),
+        ("take_snapshot", json!({"device": "camera0", "format": "gif"}), -32602, json!({"param": "format"})),
+        ("start_recording", json!({"device": "camera0", "duration": 86_401}), -32602, json!({"param": "duration"})),
+        ("start_recording", json!({"device": "camera0", "pre_roll": 5}), -32030, json!({"feature": "pre_roll"})),
+    ] {
+        let response = ask(&mut client, method, params.clone()).await;
+        assert_eq!(response["error"]["code"], code, "{method} {params}: {response}");
+        for (key, value) in data.as_object().unwrap() {
+            assert_eq!(&response["error"]["data"][key], value, "{method} {params}: {response}");
+        }
     }
 }

@@ -11,9 +11,7 @@ use super::{
 };
 use crate::{
     api::errors::RpcError,
-    command::{
-        Command, Gateway, Role, access::Caller, cameras, recordings, session, snapshots, streams,
-    },
+    command::{Command, Gateway, Role, access::Caller, cameras, recordings, session, snapshots, streams},
     error::{Error, Kind, Result},
 };
 
@@ -77,7 +75,11 @@ impl Table {
     }
 }
 
-async fn run<C: Command>(params: Option<Box<RawValue>>, caller: Caller, gateway: Arc<Gateway>) -> Result<Box<RawValue>> {
+async fn run<C: Command>(
+    params: Option<Box<RawValue>>,
+    caller: Caller,
+    gateway: Arc<Gateway>,
+) -> Result<Box<RawValue>> {
     let params = params::read(params.as_deref())?;
     let running = tokio::time::timeout(C::DEADLINE, C::run(params, &caller, &gateway));
     // A command that panics spoils its own reply, not the socket with all that others asked on it.

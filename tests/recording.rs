@@ -41,7 +41,7 @@ async fn a_recording_plays_after_the_camera_went_and_goes_on_when_it_is_back() {
     assert_eq!(stopped["session_id"], started["session_id"]);
     assert_eq!(stopped["filename"], second["filename"]);
     for filename in [&started["filename"], &stopped["filename"]] {
-        let file = service.app.paths().folders().recordings.join(filename.as_str().unwrap());
+        let file = service.recording(filename);
         decode(&file).await.unwrap();
         let video = ffprobe(&file.display().to_string(), &["-count_packets"]).await.unwrap();
         assert_eq!(video["codec_name"], "h264");
@@ -61,10 +61,10 @@ async fn a_snapshot_is_a_picture_of_the_stream_that_can_be_downloaded() {
     let taken = client.call("take_snapshot", request.clone()).await.unwrap();
     assert_eq!((&taken["status"], &taken["filename"]), (&json!("SUCCESS"), &json!("front.jpg")));
     assert!(taken.get("file_path").is_none(), "paths of the host are for the admin");
-    let file = service.app.paths().folders().snapshots.join("front.jpg");
+    let file = service.folder.path().join("state/snapshots/front.jpg");
     let picture = ffprobe(&file.display().to_string(), &[]).await.unwrap();
     assert_eq!((&picture["width"], &picture["height"]), (&json!(640), &json!(360)));
-    let url = format!("http://{}/files/snapshots/front.jpg", service.app.rpc_address());
+    let url = format!("http://{}/files/snapshots/front.jpg", service.app.control_address());
     let bearer = format!("Authorization: Bearer {}", support::token("viewer"));
     let copy = service.folder.path().join("copy.jpg");
     support::peers::run("curl", &["-sSf", "-H", &bearer, "-o", copy.to_str().unwrap(), &url]).await.unwrap();

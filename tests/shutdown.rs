@@ -126,7 +126,7 @@ fn a_token_from_the_command_line_is_one_the_service_takes() {
     let token = String::from_utf8(output.stdout).unwrap();
     let tokens = {
         use camera_service::command::token::{Secret, Tokens};
-        Tokens::new(Secret::new(support::SECRET).unwrap())
+        Tokens::new(&Secret::new(support::SECRET).unwrap())
     };
     assert_eq!(tokens.verify(token.trim()).unwrap().role, "admin".parse().unwrap());
 }

@@ -10,12 +10,14 @@ use std::{fs, path::PathBuf, time::Duration};
 
 use camera_service::{
     app::App,
+    command::token::{Secret, make_token},
     config::Config,
     device::{Capture, Device, DeviceEvent, Usb},
     error::Error,
     mode::{FourCc, Mode, Rate},
     path::PathStatus,
 };
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{sync::mpsc, time::timeout};
 
@@ -139,17 +141,21 @@ impl Service {
         format!("rtsp://127.0.0.1:{}/{name}", self.app.rtsp_port())
     }
 
+    /// A recording's file.
+    pub fn recording(&self, filename: &Value) -> PathBuf {
+        self.folder.path().join("state/recordings").join(filename.as_str().expect("a file name"))
+    }
+
     /// A client with this role.
     pub async fn client(&self, role: &str) -> rpc::Client {
-        rpc::Client::authenticated(self.app.rpc_address(), &token(role)).await
+        rpc::Client::authenticated(self.app.control_address(), &token(role)).await
     }
 }
 
 /// A token that the service takes.
 pub fn token(role: &str) -> String {
-    use camera_service::command::token::{Secret, Tokens};
-    let tokens = Tokens::new(Secret::new(SECRET).unwrap());
-    tokens.issue("test", role.parse().unwrap(), Duration::from_secs(3600)).unwrap()
+    let secret = Secret::new(SECRET).unwrap();
+    make_token(&secret, role.parse().unwrap(), Duration::from_secs(3600), "test").unwrap()
 }
 
 /// A camera to plug in.

@@ -111,7 +111,8 @@ fn a_taken_port_is_named_in_one_line() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
     let (_folder, file) = support::configured("");
-    let text = std::fs::read_to_string(&file).unwrap().replace("port: 0 }\nsecurity", &format!("port: {port} }}\nsecurity"));
+    let text =
+        std::fs::read_to_string(&file).unwrap().replace("port: 0 }\nsecurity", &format!("port: {port} }}\nsecurity"));
     std::fs::write(&file, text).unwrap();
     let output = Command::new(BINARY).arg("--config").arg(&file).output().unwrap();
     let complaint = String::from_utf8(output.stderr).unwrap();
@@ -138,4 +139,36 @@ fn cameras_are_listed_as_a_table_and_as_json() {
     assert!(table.status.success());
     let json = Command::new(BINARY).args(["list-cameras", "--json"]).output().unwrap();
     assert!(serde_json::from_slice::<serde_json::Value>(&json.stdout).unwrap().is_array());
+}
+
+#[tokio::test]
+async fn systemd_is_told_of_ready_watchdog_and_stopping() {
+    let (folder, file) = support::configured("camera: { test_pattern: never, discovery_enabled: false }");
+    let address = folder.path().join("notify");
+    let socket = tokio::net::UnixDatagram::bind(&address).unwrap();
+    let mut service = AsyncCommand::new(BINARY)
+        .arg("--config")
+        .arg(&file)
+        .env("NOTIFY_SOCKET", &address)
+        .env("WATCHDOG_USEC", "200000")
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut buffer = [0; 256];
+    for expected in ["READY=1", "WATCHDOG=1", "STOPPING=1"] {
+        loop {
+            let length = timeout(PATIENCE, socket.recv(&mut buffer)).await.expect("told in time").unwrap();
+            let told = String::from_utf8_lossy(&buffer[..length]).into_owned();
+            if told.contains(expected) {
+                break;
+            }
+            assert!(told.contains("WATCHDOG=1"), "before {expected}: {told}");
+        }
+        if expected == "WATCHDOG=1" {
+            let pid = service.id().unwrap().to_string();
+            Command::new("kill").args(["-TERM", &pid]).status().unwrap();
+        }
+    }
+    assert_eq!(timeout(PATIENCE, service.wait()).await.expect("it ends").unwrap().code(), Some(0));
 }

@@ -63,7 +63,9 @@ impl Served {
             snapshots: folder.path().into(),
             pattern: NamePattern::default(),
         };
-        let parts = Parts { launch, encoders: Arc::new(Encoders::default()), rtsp, folders: folders.clone() };
+        let rtsp_host = "localhost".into();
+        let parts =
+            Parts { launch, encoders: Arc::new(Encoders::default()), rtsp, rtsp_host, folders: folders.clone() };
         let paths = Paths::new(parts);
         let registry = Registry::new(Identities::default(), Vec::new());
         let (devices, device_events) = mpsc::channel(16);

@@ -75,6 +75,7 @@ impl App {
             launch: hands.launch,
             encoders: Arc::new(hands.encoders),
             rtsp: Arc::clone(&hands.rtsp),
+            rtsp_host: settings::rtsp_host(&config),
             folders: folders.clone(),
         });
         let registry = Registry::new(hands.identities, settings::pins(&config));
@@ -94,7 +95,6 @@ impl App {
         let grace = config.server.shutdown_timeout;
         tracing::info!("control at ws://{control_address}{}", config.server.websocket_path);
         tracing::info!("health at http://{health_address}/health");
-        tracing::info!("streams at rtsp://{}:{}/", config.rtsp.bind_address, hands.rtsp.port());
         let listeners = api::Listeners { control, health };
         let servers = tokio::spawn(api::serve(listeners, config.server, Arc::new(gateway)));
         let (rtsp, monitor) = (hands.rtsp, None);
@@ -223,7 +223,9 @@ async fn bind(address: SocketAddr) -> Result<TcpListener> {
     TcpListener::bind(address).await.map_err(|error| {
         let message = match error.kind() {
             std::io::ErrorKind::AddrInUse => format!("port {} is taken by another program", address.port()),
-            std::io::ErrorKind::PermissionDenied => format!("port {} needs a privilege this user lacks", address.port()),
+            std::io::ErrorKind::PermissionDenied => {
+                format!("port {} needs a privilege this user lacks", address.port())
+            }
             _ => format!("cannot listen on {address}"),
         };
         Error::with_source(Kind::Dependency { dependency: "port".into() }, message, error)

@@ -46,6 +46,13 @@ pub(super) fn rtsp(config: &Config) -> RtspSettings {
     }
 }
 
+/// What the log calls this host, so that a URL in it can be copied.
+pub(super) fn rtsp_host(config: &Config) -> String {
+    let bound = config.rtsp.bind_address;
+    let address = if bound.is_unspecified() { "localhost".into() } else { bound.to_string() };
+    config.mediamtx.host.clone().unwrap_or(address)
+}
+
 /// How clients are told to reach RTSP, now that its port is known.
 pub(super) fn rtsp_address(config: &Config, port: u16) -> RtspAddress {
     RtspAddress { host: config.mediamtx.host.clone(), port }

@@ -44,6 +44,8 @@ pub struct Parts {
     pub encoders: Arc<Encoders>,
     /// Where readers come.
     pub rtsp: Arc<RtspServer>,
+    /// This host's name in the URLs that the log shows.
+    pub rtsp_host: String,
     /// Where files go.
     pub folders: Folders,
 }
@@ -60,6 +62,9 @@ pub struct SnapshotTaken {
 /// The paths. Cheap to clone.
 #[derive(Clone)]
 pub struct Paths(Arc<Inner>);
+
+#[cfg(test)]
+mod tests;
 
 struct Inner {
     parts: Parts,
@@ -110,6 +115,7 @@ impl Paths {
             launch: self.0.parts.launch.clone(),
             encoders: Arc::clone(&self.0.parts.encoders),
             rtsp: Arc::clone(&self.0.parts.rtsp),
+            rtsp_host: self.0.parts.rtsp_host.clone(),
             demands: demands.clone(),
             status: status_tx,
             events: self.0.events.clone(),

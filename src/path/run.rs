@@ -40,6 +40,7 @@ impl Run {
         let stream = Stream::new(plan.format, limits);
         let (stop, stopped) = oneshot::channel();
         let work = Work {
+            path: path.to_owned(),
             run,
             plan: Arc::clone(&plan),
             launch: launch.clone(),
@@ -62,6 +63,7 @@ impl Run {
 }
 
 struct Work {
+    path: String,
     run: RunId,
     plan: Arc<CapturePlan>,
     launch: LaunchFiles,
@@ -86,6 +88,11 @@ impl Work {
                 tracing::warn!(%run, "an event of the pipeline was lost: the path's queue is full");
             }
         };
+        match self.plan.launch_line(&self.launch) {
+            Ok(line) => tracing::info!(path = self.path, "gst-launch-1.0 {line}"),
+            // Starting says the same, as an error of the run.
+            Err(error) => tracing::debug!("{}", error.chain()),
+        }
         let started = CapturePipeline::start(&self.plan, &self.launch, Arc::clone(&self.stream), Box::new(listener));
         match started {
             Ok(pipeline) => {

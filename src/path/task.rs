@@ -44,6 +44,7 @@ pub(super) struct Seat {
     pub launch: LaunchFiles,
     pub encoders: Arc<Encoders>,
     pub rtsp: Arc<RtspServer>,
+    pub rtsp_host: String,
     pub demands: Demands,
     pub status: watch::Sender<PathStatus>,
     pub events: broadcast::Sender<PathEvent>,
@@ -267,7 +268,8 @@ impl Task<'_> {
             (Phase::Streaming(_), Some(run)) => {
                 let format = run.stream.format();
                 let size = format!("{}x{}@{}", format.width, format.height, format.rate);
-                tracing::info!(%path, codec = %format.codec, %size, "streaming at rtsp://*:{}/{path}", self.seat.rtsp.port());
+                let (host, port) = (&self.seat.rtsp_host, self.seat.rtsp.port());
+                tracing::info!(%path, codec = %format.codec, %size, "streaming at rtsp://{host}:{port}/{path}");
             }
             (Phase::Waiting { attempt }, _) => tracing::info!(%path, attempt, "not streaming; another attempt follows"),
             _ => tracing::debug!(%path, ?phase),

@@ -65,8 +65,14 @@ rtsp: {{ bind_address: 127.0.0.1 }}
 /// What stands for `v4l2src` in the three sources. `device` has no meaning for them.
 const CAMERAS: [(&str, &str); 3] = [
     ("raw.launch", "videotestsrc name=source is-live=true pattern=ball ! capsfilter name=mode"),
-    ("mjpeg.launch", "videotestsrc is-live=true pattern=ball ! video/x-raw,format=I420,width=640,height=360,framerate=30/1 ! jpegenc name=source ! capsfilter name=mode"),
-    ("h264.launch", "videotestsrc is-live=true pattern=ball ! video/x-raw,format=I420,width=640,height=360,framerate=30/1 ! x264enc name=source tune=zerolatency speed-preset=ultrafast key-int-max=30 ! capsfilter name=mode"),
+    (
+        "mjpeg.launch",
+        "videotestsrc is-live=true pattern=ball ! video/x-raw,format=I420,width=640,height=360,framerate=30/1 ! jpegenc name=source ! capsfilter name=mode",
+    ),
+    (
+        "h264.launch",
+        "videotestsrc is-live=true pattern=ball ! video/x-raw,format=I420,width=640,height=360,framerate=30/1 ! x264enc name=source tune=zerolatency speed-preset=ultrafast key-int-max=30 ! capsfilter name=mode",
+    ),
 ];
 
 /// Sections most tests want.

@@ -9,7 +9,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, tungstenite::client::In
 
 use super::*;
 use crate::{
-    api::fixture::{DEADLINE, Served},
+    api::fixture::{DEADLINE, Served, http},
     command::{RecordingStatus, Role},
     config::ByteSize,
 };
@@ -165,7 +165,7 @@ async fn what_is_not_text_or_too_long_ends_the_conversation_with_its_code() {
     assert_eq!(text(&mut fits).await["result"], "pong");
 
     // Long enough to fill every buffer on the way: the client is still sending when the server has had enough.
-    let mut long = server.open(&[]).await.unwrap();
+    let long = server.open(&[]).await.unwrap();
     let (mut sink, mut stream) = long.split();
     let sending = tokio::spawn(async move { sink.send(Message::text(" ".repeat(16 << 20))).await });
     match timeout(DEADLINE, stream.next()).await.unwrap() {
@@ -247,17 +247,10 @@ async fn clients_are_told_when_the_service_stops() {
 #[tokio::test]
 async fn other_places_and_other_methods_are_refused() {
     let server = server(settings()).await;
-    for (line, status) in [
-        ("GET /nowhere HTTP/1.1", "404"),
-        ("POST /ws HTTP/1.1", "405"),
-        ("GET /ws HTTP/1.1", "426"),
-        ("nonsense", "400"),
-    ] {
-        let mut connection = TcpStream::connect(server.control).await.unwrap();
-        connection.write_all(format!("{line}\r\nhost: x\r\nconnection: close\r\n\r\n").as_bytes()).await.unwrap();
-        let mut reply = String::new();
-        timeout(DEADLINE, connection.read_to_string(&mut reply)).await.unwrap().unwrap();
-        assert!(reply.starts_with(&format!("HTTP/1.1 {status} ")), "{line}: {reply}");
+    for (line, status) in
+        [("GET /nowhere HTTP/1.1", 404), ("POST /ws HTTP/1.1", 405), ("GET /ws HTTP/1.1", 426), ("nonsense", 400)]
+    {
+        assert_eq!(http(server.control, line, "").await.status, status, "{line}");
     }
 }
 
@@ -339,7 +332,7 @@ async fn a_camera_is_told_of_and_described_to_each_as_they_may_see_it() {
 #[tokio::test]
 async fn who_may_call_what() {
     let server = server(settings()).await;
-    for (method, least) in Table::new().methods() {
+    for (method, least) in Table::default().methods() {
         for have in [None, Some(Role::Viewer), Some(Role::Operator), Some(Role::Admin)] {
             let mut client = match have {
                 None => server.open(&[]).await.unwrap(),

@@ -14,6 +14,7 @@
 //! | 0 | [`error`], [`id`], [`mode`], [`frame`], [`stream`], [`config`] | words: no hardware, no network |
 
 pub mod api;
+pub mod app;
 pub mod camera;
 pub mod command;
 pub mod config;

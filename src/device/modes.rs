@@ -11,8 +11,8 @@ use crate::mode::{FourCc, Mode, Rate};
 const SIDES: RangeInclusive<u32> = 16..=16_384;
 /// Frames per second that a driver may mean seriously.
 const RATES: RangeInclusive<f64> = 0.1..=1000.0;
-/// More modes than this of one camera are not kept: real ones offer up to some hundreds.
-pub const MOST_MODES: usize = 2000;
+/// More modes than this of one camera are not kept: webcams offer some hundreds, vivid 3500.
+pub const MOST_MODES: usize = 8000;
 
 /// Sizes offered out of a range, if inside.
 const USUAL_SIZES: [(u32, u32); 16] = [

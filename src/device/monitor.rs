@@ -269,3 +269,32 @@ fn hear(socket: &udev::MonitorSocket) -> Heard {
     }
     Heard { any: true, changed }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Long enough for any machine; only a hang takes it.
+    const DEADLINE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn stopping_wakes_the_thread_and_waits_for_it() {
+        let (events, mut told) = tokio::sync::mpsc::channel(1000);
+        let monitor = spawn(Settings { reconcile: DEADLINE * 60, ..Settings::default() }, events).unwrap();
+        monitor.stop(DEADLINE).unwrap();
+        // The thread held the only sender.
+        while told.try_recv().is_ok() {}
+        assert!(told.is_closed());
+    }
+
+    #[test]
+    fn dropping_it_ends_the_thread_too() {
+        let (events, mut told) = tokio::sync::mpsc::channel(1000);
+        drop(spawn(Settings::default(), events).unwrap());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let end = async { while told.recv().await.is_some() {} };
+            tokio::time::timeout(DEADLINE, end).await.unwrap();
+        });
+    }
+}

@@ -2,7 +2,7 @@
 //! are given to it, and it says what to do ([`Step`]).
 //!
 //! The truth about presence is the last look at sysfs ([`Roster::seen`]); events only say when to look. A node is
-//! the same device for as long as its [`Instance`] is. At most one probe of a node is out at any time, also across
+//! the same device for as long as its [`Instance`](super::sysfs::Instance) is. At most one probe of a node is out at any time, also across
 //! replugging, so a driver that never answers costs one thread.
 
 use std::{

@@ -2,11 +2,11 @@
 
 use std::{
     fs,
-    os::unix::fs::MetadataExt,
+    os::unix::{ffi::OsStrExt, fs::MetadataExt},
     path::{Path, PathBuf},
 };
 
-use super::{Device, Usb};
+use super::{Device, Usb, answers::text};
 use crate::error::{Error, Kind, Result};
 
 /// The kernel subsystem of V4L2 nodes.
@@ -94,7 +94,7 @@ fn usb(device: &udev::Device) -> Option<Usb> {
 }
 
 fn attribute(device: &udev::Device, name: &str) -> Option<String> {
-    device.attribute_value(name).map(|value| value.to_string_lossy().trim().to_owned())
+    device.attribute_value(name).map(|value| text(value.as_bytes()))
 }
 
 fn property(device: &udev::Device, name: &str) -> Option<String> {

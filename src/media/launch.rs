@@ -46,7 +46,7 @@ impl LaunchFiles {
     }
 
     /// Several files joined with `!`, empty ones (`encoder/none`) left out.
-    pub fn join(&self, names: &[impl AsRef<str>]) -> Result<String> {
+    pub fn join<S: AsRef<str>>(&self, names: &[S]) -> Result<String> {
         let lines = names.iter().map(|name| self.line(name.as_ref())).collect::<Result<Vec<_>>>()?;
         Ok(lines.into_iter().filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ! "))
     }

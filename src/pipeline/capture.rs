@@ -91,19 +91,20 @@ impl CapturePipeline {
     fn play(&mut self) -> Result<()> {
         let Some(pipeline) = &self.pipeline else { return Ok(()) };
         let played = pipeline.set_state(gst::State::Playing);
-        // A fault that came up meanwhile says more than the state change does.
-        let fault = self.shared.run();
-        match (fault, played) {
-            (Some(fault), _) => {
-                self.take_down();
-                Err(fault)
+        let word = self.shared.run(played.is_ok());
+        let Err(error) = played else {
+            // Outside of the lock, like every word.
+            if let Some(word) = word {
+                (self.shared.events)(word);
             }
-            (None, Err(error)) => {
-                self.take_down();
-                Err(Error::dependency("pipeline", format!("the pipeline does not start: {error}")))
-            }
-            (None, Ok(_)) => Ok(()),
-        }
+            return Ok(());
+        };
+        self.take_down();
+        // What the bus said meanwhile says more than the state change does.
+        Err(match word {
+            Some(PipelineEvent::Failed(fault)) => fault,
+            _ => Error::dependency("pipeline", format!("the pipeline does not start: {error}")),
+        })
     }
 
     fn take_down(&mut self) {
@@ -136,21 +137,24 @@ struct Shared {
 }
 
 enum Life {
-    /// A fault now is the result of `start`.
-    Starting(Option<Error>),
-    /// A fault now is an event.
+    /// The state change is under way: the last word waits for its outcome.
+    Starting(Option<PipelineEvent>),
+    /// The last word is told at once.
     Running,
     /// Nothing is told any more.
     Over,
 }
 
 impl Shared {
-    /// From here on faults are events. Returns the one that came before.
-    fn run(&self) -> Option<Error> {
-        match std::mem::replace(&mut *self.life(), Life::Running) {
-            Life::Starting(fault) => fault,
-            Life::Running | Life::Over => None,
-        }
+    /// The state change is over; from here on words are told at once. Returns the one that came meanwhile.
+    fn run(&self, started: bool) -> Option<PipelineEvent> {
+        let mut life = self.life();
+        let word = match &mut *life {
+            Life::Starting(word) => word.take(),
+            Life::Running | Life::Over => return None,
+        };
+        *life = if started && word.is_none() { Life::Running } else { Life::Over };
+        word
     }
 
     fn end(&self) {
@@ -167,11 +171,8 @@ impl Shared {
     fn last_word(&self, word: PipelineEvent) {
         let mut life = self.life();
         match &mut *life {
-            Life::Starting(fault) => {
-                fault.get_or_insert_with(|| match word {
-                    PipelineEvent::Failed(error) => error,
-                    _ => Error::dependency("pipeline", "the source ended before it began"),
-                });
+            Life::Starting(waiting) => {
+                waiting.get_or_insert(word);
             }
             Life::Running => {
                 *life = Life::Over;
@@ -295,3 +296,7 @@ fn request_key_frame(tail: &gst_app::AppSink) {
         pad.push_event(event);
     }
 }
+
+#[cfg(test)]
+#[path = "capture_tests.rs"]
+mod tests;

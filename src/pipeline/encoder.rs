@@ -56,6 +56,46 @@ impl Encoders {
     pub fn why_not(&self, kind: EncoderKind) -> &str {
         self.refused.iter().find(|(refused, _)| *refused == kind).map_or("it was not tried", |(_, reason)| reason)
     }
+
+    /// The encoder to use, and why. Error: the pinned one is not usable, or none is.
+    pub(super) fn choose(&self, wanted: &Wanted) -> Result<(EncoderKind, String)> {
+        let missing = |message: String| Err(Error::dependency("encoder", message));
+        if let Some(pinned) = wanted.encoder {
+            return match self.usable.contains(&pinned) {
+                true => Ok((pinned, format!("encoder {pinned}: pinned"))),
+                false => missing(format!(
+                    "the pinned encoder {pinned} cannot be used: {}. Usable here: {}",
+                    self.why_not(pinned),
+                    list(&self.usable)
+                )),
+            };
+        }
+        let default = || self.refused.iter().map(|(kind, _)| *kind).chain(self.usable.iter().copied()).collect();
+        let order = if wanted.order.is_empty() { default() } else { wanted.order.clone() };
+        let mut refusals = Vec::new();
+        for kind in order {
+            if self.usable.contains(&kind) {
+                let after = match refusals.is_empty() {
+                    true => "the first choice".into(),
+                    false => format!("the first that works; {}", refusals.join(", ")),
+                };
+                return Ok((kind, format!("encoder {kind}: {after}")));
+            }
+            refusals.push(format!("{kind}: {}", self.why_not(kind)));
+        }
+        missing(format!(
+            "no H.264 encoder works here ({}). Install gstreamer1.0-plugins-ugly for x264enc, or set the codec to MJPEG",
+            refusals.join(", ")
+        ))
+    }
+}
+
+/// Things as people list them.
+pub(super) fn list<T: ToString>(things: &[T]) -> String {
+    match things.is_empty() {
+        true => "none".into(),
+        false => things.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+    }
 }
 
 /// The launch file of an encoder has the element's name.
@@ -113,4 +153,56 @@ fn first_key_frame(pipeline: &gst::Pipeline, tail: &gst_app::AppSink, deadline: 
         }
     }
     Err(Error::dependency("encoder", "delivered no key frame in time"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn files(x264: &str) -> (tempfile::TempDir, LaunchFiles) {
+        crate::media::init().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("encoder")).unwrap();
+        std::fs::write(folder.path().join("encoder/x264enc.launch"), x264).unwrap();
+        let files = LaunchFiles::new(Some(folder.path().into()));
+        (folder, files)
+    }
+
+    fn refusal(x264: &str, deadline: Duration) -> String {
+        let (_folder, files) = files(x264);
+        let encoders = Encoders::probe(&[EncoderKind::X264], &files, deadline);
+        assert!(encoders.usable.is_empty(), "{encoders:?}");
+        encoders.why_not(EncoderKind::X264).to_owned()
+    }
+
+    #[test]
+    fn what_is_installed_and_works_is_usable() {
+        crate::media::init().unwrap();
+        let order = [EncoderKind::Nvv4l2H264, EncoderKind::X264, EncoderKind::OpenH264];
+        let encoders = Encoders::probe(&order, &LaunchFiles::default(), Duration::from_secs(60));
+        assert_eq!(encoders.usable, [EncoderKind::X264, EncoderKind::OpenH264]);
+        assert_eq!(encoders.refused, [(EncoderKind::Nvv4l2H264, "not installed".to_owned())]);
+    }
+
+    #[test]
+    fn an_encoder_that_hangs_is_left_behind() {
+        // It would sleep for ten minutes with the first frame in its hands.
+        let hangs = "videoconvert ! identity sleep-time=600000000 ! x264enc name=encoder ! capsfilter name=profile";
+        let reason = refusal(hangs, Duration::from_millis(300));
+        assert_eq!(reason, "no key frame within 0.3 s");
+    }
+
+    #[test]
+    fn an_encoder_that_fails_says_why() {
+        let fails =
+            "videoconvert ! x264enc name=encoder ! capsfilter name=profile ! identity name=broken error-after=1";
+        let reason = refusal(fails, Duration::from_secs(60));
+        assert!(reason.contains("broken"), "{reason}");
+        let silent = "videoconvert ! x264enc name=encoder ! capsfilter name=profile ! identity drop-probability=1";
+        let reason = refusal(silent, Duration::from_secs(60));
+        assert!(reason.contains("no key frame"), "{reason}");
+        let other = "videoconvert ! openh264enc name=encoder ! capsfilter name=profile";
+        let reason = refusal(other, Duration::from_secs(60));
+        assert!(reason.contains("has no property \"key-int-max\""), "{reason}");
+    }
 }

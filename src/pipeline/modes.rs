@@ -47,6 +47,16 @@ pub(super) fn coding(format: FourCc) -> Option<Coding> {
     }
 }
 
+/// Whether a format is a sensor's Bayer pattern (V4L2's `SBGGR`, `SGBRG`, `SGRBG`, `SRGGB` of any depth and packing).
+pub(super) fn is_bayer(format: FourCc) -> bool {
+    match &format.0 {
+        b"GBRG" | b"GRBG" | b"RGGB" | b"BYR2" => true,
+        [b'p', b'B' | b'G' | b'g' | b'R', b'A' | b'C' | b'E', _] => true,
+        [b'B' | b'G' | b'R', b'A' | b'B' | b'G' | b'R', tens, ones] => tens.is_ascii_digit() && ones.is_ascii_digit(),
+        _ => false,
+    }
+}
+
 /// Whether a mode is one a driver can mean: sizes that caps and encoders can express, a rate above 0.
 pub(super) fn is_sane(mode: &Mode) -> bool {
     let size = 16..=16_384;

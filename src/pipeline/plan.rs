@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::{
     CaptureRequest, Encoders, Setting, Source, Wanted,
-    encoder::launch_file,
+    encoder::{launch_file, list},
     failure::Suspect,
     modes::{self, Coding, SizeDistance, area, coding, distance, nearest, overloads_usb2},
     settings,
@@ -59,8 +59,7 @@ impl CapturePlan {
         for Setting { element, property, value } in &self.settings {
             let name = format!(" name={element} ");
             let value = value.replace('\\', "\\\\").replace('"', "\\\"");
-            // Behind the name, where it comes after what the file says for the same property only if that stands
-            // before: so the file's own value goes.
+            // Of two values for one property the later counts, which would be the file's own: that one goes.
             if let Some(at) = line.find(&name) {
                 let rest = without(&line[at + name.len()..], property);
                 line = format!("{}{name}{property}=\"{value}\" {rest}", &line[..at]);
@@ -146,7 +145,7 @@ impl Camera<'_> {
         }
         let h264 = best(|coding| coding == Coding::H264);
         let decodable = best(|coding| coding != Coding::H264);
-        let encoder = choose_encoder(self.wanted, self.encoders);
+        let encoder = self.encoders.choose(self.wanted);
         match (h264, decodable) {
             (Some(mode), other) if self.passes_through(&mode, other, encoder.is_ok(), &mut why) => {
                 Ok(untouched(mode, Coding::H264, why))
@@ -181,7 +180,7 @@ impl Camera<'_> {
             let feature = "this camera's pixel formats".to_owned();
             return Err(match unread.is_empty() {
                 true => Error::dependency("device", "the device offers no usable mode at all"),
-                false if unread.iter().all(|&format| is_bayer(format)) => Error::new(
+                false if unread.iter().all(|&format| modes::is_bayer(format)) => Error::new(
                     Kind::Unsupported { feature },
                     format!(
                         "the device offers only the sensor's own Bayer pictures ({listed}), which need an image \
@@ -224,7 +223,7 @@ impl Camera<'_> {
             (pin.format.is_some_and(|format| format != mode.format), distance(mode, &target, self.driver))
         });
         near.truncate(5);
-        let unread = self.modes.iter().any(|mode| fits(mode));
+        let unread = self.modes.iter().any(fits);
         let what = if unread { "is offered, but GStreamer does not read it" } else { "is not offered by the device" };
         let kind = Kind::InvalidParams {
             param: "mode".into(),
@@ -332,7 +331,7 @@ fn encoded(
     encoders: &Encoders,
     mut why: Vec<String>,
 ) -> Result<CapturePlan> {
-    let (kind, because) = choose_encoder(wanted, encoders)?;
+    let (kind, because) = encoders.choose(wanted)?;
     why.push(because);
     let (width, height) = (mode.width / 2 * 2, mode.height / 2 * 2);
     let mut settings = vec![settings::mode(&mode, coding)];
@@ -381,56 +380,10 @@ fn untouched(mode: Mode, coding: Coding, why: Vec<String>) -> CapturePlan {
     }
 }
 
-/// The encoder, and why.
-fn choose_encoder(wanted: &Wanted, encoders: &Encoders) -> Result<(EncoderKind, String)> {
-    let missing = |message: String| Err(Error::dependency("encoder", message));
-    if let Some(pinned) = wanted.encoder {
-        return match encoders.usable.contains(&pinned) {
-            true => Ok((pinned, format!("encoder {pinned}: pinned"))),
-            false => missing(format!(
-                "the pinned encoder {pinned} cannot be used: {}. Usable here: {}",
-                encoders.why_not(pinned),
-                list(&encoders.usable)
-            )),
-        };
-    }
-    let default = || encoders.refused.iter().map(|(kind, _)| *kind).chain(encoders.usable.iter().copied()).collect();
-    let order = if wanted.order.is_empty() { default() } else { wanted.order.clone() };
-    let mut refusals = Vec::new();
-    for kind in order {
-        if encoders.usable.contains(&kind) {
-            let after = match refusals.is_empty() {
-                true => "the first choice".into(),
-                false => format!("the first that works; {}", refusals.join(", ")),
-            };
-            return Ok((kind, format!("encoder {kind}: {after}")));
-        }
-        refusals.push(format!("{kind}: {}", encoders.why_not(kind)));
-    }
-    missing(format!(
-        "no H.264 encoder works here ({}). Install gstreamer1.0-plugins-ugly for x264enc, or set the codec to MJPEG",
-        refusals.join(", ")
-    ))
-}
-
-/// Whether a format is a sensor's Bayer pattern (V4L2's `SBGGR`, `SGBRG`, `SGRBG`, `SRGGB` of any depth and packing).
-fn is_bayer(format: FourCc) -> bool {
-    let code = format.0;
-    let order = |pair: &[u8]| matches!(pair, b"BA" | b"GB" | b"BG" | b"GR" | b"RG");
-    (code[0] == b'p' && code[3].is_ascii_alphanumeric()) || order(&code[..2])
-}
-
 /// The launch line's text without the assignment of `property` to the element it begins in.
 fn without(text: &str, property: &str) -> String {
     let (own, others) = text.split_at(text.find(" ! ").unwrap_or(text.len()));
     let assignment = format!("{property}=");
     let kept: Vec<&str> = own.split(' ').filter(|word| !word.starts_with(&assignment)).collect();
     kept.join(" ") + others
-}
-
-fn list<T: ToString>(things: &[T]) -> String {
-    match things.is_empty() {
-        true => "none".into(),
-        false => things.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
-    }
 }

@@ -42,7 +42,12 @@ pub(super) fn apply(pipeline: &gst::Pipeline, settings: &[Setting]) -> Result<()
             let kind = Kind::Dependency { dependency: (*element).to_owned() };
             Error::new(kind, format!("element \"{element}\" ({}) {why} \"{property}\"", found.type_()))
         };
-        let spec = found.find_property(property).ok_or_else(|| refuse("has no property"))?;
+        let spec = match found.find_property(property) {
+            Some(spec) => spec,
+            // An override may have a source that finds its camera another way: libcamerasrc, nvarguscamerasrc.
+            None if (*element, *property) == ("source", "device") => continue,
+            None => return Err(refuse("has no property")),
+        };
         // A text is taken as it is; everything else is read as gst-launch-1.0 reads it.
         let value = match spec.value_type() == glib::Type::STRING {
             true => value.to_value(),

@@ -8,7 +8,8 @@ use std::{
 };
 
 use tokio::{
-    net::TcpListener,
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
     sync::{broadcast, mpsc},
     task::JoinHandle,
     time::timeout,
@@ -131,6 +132,33 @@ impl Served {
         self.gateway.stopping.cancel();
         timeout(DEADLINE, self.serving).await.expect("every connection ends").unwrap();
     }
+}
+
+/// What came back over HTTP.
+pub(super) struct Reply {
+    pub(super) status: u16,
+    pub(super) head: String,
+    pub(super) body: String,
+}
+
+impl Reply {
+    /// A header's value; empty when it is not there.
+    pub(super) fn header(&self, name: &str) -> &str {
+        let fields = self.head.lines().filter_map(|line| line.split_once(": "));
+        fields.filter(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value).next().unwrap_or("")
+    }
+}
+
+/// Sends one request, written by hand so that nothing tidies it up on the way. `headers` end with CR LF each.
+pub(super) async fn http(address: SocketAddr, request_line: &str, headers: &str) -> Reply {
+    let request = format!("{request_line}\r\nhost: test\r\nconnection: close\r\n{headers}\r\n");
+    let mut connection = TcpStream::connect(address).await.unwrap();
+    connection.write_all(request.as_bytes()).await.unwrap();
+    let mut reply = String::new();
+    timeout(DEADLINE, connection.read_to_string(&mut reply)).await.expect("a reply").unwrap();
+    let (head, body) = reply.split_once("\r\n\r\n").expect("a head");
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    Reply { status, head: head.to_owned(), body: body.to_owned() }
 }
 
 fn offer(folder: &std::path::Path) -> Offer {

@@ -87,7 +87,11 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::command::health::Components;
+    use crate::{
+        api::fixture::{Served, http},
+        command::health::Components,
+        config,
+    };
 
     fn health(ready: bool, monitor: Condition) -> Health {
         let part = |status| Component { status, details: "so".into() };
@@ -131,5 +135,17 @@ mod tests {
         let (status, body) = answer("/health/live", &health(false, Condition::Unhealthy)).unwrap();
         assert_eq!((status.as_u16(), fields(&body)), (200, vec!["alive", "message", "timestamp"]));
         assert!(answer("/healthy", &health(true, Condition::Healthy)).is_none());
+    }
+
+    #[tokio::test]
+    async fn probes_need_no_credentials() {
+        let server = Served::start(config::Server::default()).await;
+        let reply = http(server.health, "GET /health/ready HTTP/1.1", "").await;
+        assert_eq!((reply.status, reply.header("content-type")), (200, "application/json"));
+        let body: Value = serde_json::from_str(&reply.body).unwrap();
+        assert_eq!(body["details"]["camera_monitor"]["details"], "0 cameras known, 0 connected, 0 unusable");
+        assert_eq!(http(server.health, "HEAD /health HTTP/1.1", "").await.status, 200);
+        assert_eq!(http(server.health, "GET /ws HTTP/1.1", "").await.status, 404);
+        assert_eq!(http(server.health, "POST /health HTTP/1.1", "").await.status, 405);
     }
 }

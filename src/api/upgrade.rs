@@ -26,7 +26,7 @@ pub(super) type WebSocket = WebSocketStream<TokioIo<Upgraded>>;
 const READ_BUFFER: usize = 4096;
 
 /// The reply that accepts the upgrade, or the one that says what is missing.
-pub(super) fn accept(headers: &HeaderMap) -> Result<Response, Response> {
+pub(super) fn accept(headers: &HeaderMap) -> Result<Response, Box<Response>> {
     let has = |name: header::HeaderName, word: &str| {
         let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
         values.flat_map(|value| value.split(',')).any(|part| part.trim().eq_ignore_ascii_case(word))
@@ -34,16 +34,17 @@ pub(super) fn accept(headers: &HeaderMap) -> Result<Response, Response> {
     if !has(header::CONNECTION, "upgrade") || !has(header::UPGRADE, "websocket") {
         let mut refusal = errors::plain(StatusCode::UPGRADE_REQUIRED, "this is a WebSocket");
         refusal.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-        return Err(refusal);
+        return Err(Box::new(refusal));
     }
     if !has(header::SEC_WEBSOCKET_VERSION, "13") {
         let mut refusal = errors::plain(StatusCode::UPGRADE_REQUIRED, "only WebSocket version 13 is spoken here");
         refusal.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
-        return Err(refusal);
+        return Err(Box::new(refusal));
     }
     let key = headers.get(header::SEC_WEBSOCKET_KEY);
     let accept = key.and_then(|key| HeaderValue::try_from(derive_accept_key(key.as_bytes())).ok());
-    let accept = accept.ok_or_else(|| errors::plain(StatusCode::BAD_REQUEST, "Sec-WebSocket-Key is missing"))?;
+    let accept =
+        accept.ok_or_else(|| Box::new(errors::plain(StatusCode::BAD_REQUEST, "Sec-WebSocket-Key is missing")))?;
     let mut reply = Response::default();
     *reply.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let fields = reply.headers_mut();

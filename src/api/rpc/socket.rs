@@ -55,7 +55,7 @@ impl Sockets {
     /// No sockets yet. Their tasks and those of their commands are counted in `tasks`.
     pub(in crate::api) fn new(settings: config::Server, gateway: Arc<Gateway>, tasks: TaskTracker) -> Self {
         let places = Arc::new(Semaphore::new(settings.max_connections as usize));
-        Self { settings: Arc::new(settings), table: Arc::new(Table::new()), gateway, tasks, places }
+        Self { settings: Arc::new(settings), table: Arc::default(), gateway, tasks, places }
     }
 
     /// The path they are opened on.
@@ -71,7 +71,7 @@ impl Sockets {
         };
         let reply = match upgrade::accept(headers) {
             Ok(reply) => reply,
-            Err(refusal) => return refusal,
+            Err(refusal) => return *refusal,
         };
         let Some(on_upgrade) = on_upgrade else {
             return errors::plain(StatusCode::BAD_REQUEST, "this connection cannot become a WebSocket");

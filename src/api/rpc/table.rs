@@ -29,10 +29,10 @@ fn method<C: Command>() -> (&'static str, Method) {
     (C::METHOD, Method { role: C::ROLE, run: |params, caller, gateway| Box::pin(run::<C>(params, caller, gateway)) })
 }
 
-impl Table {
+impl Default for Table {
     /// All of them.
     #[rustfmt::skip]
-    pub fn new() -> Self {
+    fn default() -> Self {
         Self(BTreeMap::from([
             method::<session::Ping>(),
             method::<session::Authenticate>(),
@@ -45,7 +45,9 @@ impl Table {
             method::<recordings::Stop>(),
         ]))
     }
+}
 
+impl Table {
     /// The name and least role of every method, by name.
     pub fn methods(&self) -> impl Iterator<Item = (&'static str, Option<Role>)> {
         self.0.iter().map(|(name, method)| (*name, method.role))
@@ -98,4 +100,37 @@ async fn run<C: Command>(
 pub(super) fn nearest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let near = names.map(|name| (strsim::jaro_winkler(&wanted.to_ascii_lowercase(), name), name));
     near.filter(|(likeness, _)| *likeness > 0.8).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `docs/rpc.md` and the table name the same methods with the same roles.
+    #[test]
+    fn the_documentation_has_every_method_and_no_other() {
+        let page = include_str!("../../../docs/rpc.md");
+        let documented: BTreeMap<&str, &str> = page
+            .split("\n### `")
+            .skip(1)
+            .map(|section| {
+                let (name, text) = section.split_once('`').unwrap();
+                let role = text.trim_start().strip_prefix("Role: ").expect(name).split('.').next().unwrap();
+                (name, role)
+            })
+            .collect();
+        let table = Table::default();
+        let registered = table.methods().map(|(name, role)| (name, role.map_or("none", Role::name))).collect();
+        assert_eq!(documented, registered);
+    }
+
+    #[test]
+    fn a_slip_is_understood_and_nonsense_is_not() {
+        let table = Table::default();
+        let near = |wanted| nearest(wanted, table.methods().map(|(name, _)| name));
+        assert_eq!(near("getCameraList"), Some("get_camera_list"));
+        assert_eq!(near("get_camera_lst"), Some("get_camera_list"));
+        assert_eq!(near("take_snapshots"), Some("take_snapshot"));
+        assert_eq!(near("shutdown"), None);
+    }
 }

@@ -135,6 +135,8 @@ impl App {
     pub async fn drain(mut self) {
         tracing::info!("stopping");
         notify(&[NotifyState::Stopping]);
+        // First what cannot be had again. Clients are still there to hear of it.
+        self.paths.close_recordings().await;
         // No new callers. Sockets are told, and replies under way are finished.
         self.stopping.cancel();
         // No new devices.
@@ -142,7 +144,7 @@ impl App {
             logged("the device monitor", blocking(move || monitor.stop(MONITOR_STOP)).await);
         }
         self.camera_task.abort();
-        // Recordings are closed, then readers leave and pipelines stop.
+        // Readers leave and pipelines stop.
         self.paths.close().await;
         let rtsp = Arc::clone(&self.rtsp);
         logged("the RTSP server", blocking(move || rtsp.stop()).await);
@@ -201,7 +203,7 @@ impl Hands {
         Ok(Self {
             encoders,
             rtsp: Arc::new(RtspServer::start(settings::rtsp(config), launch.clone())?),
-            identities: Identities::load(&config.state_directory.join("identities.json"))?,
+            identities: Identities::load(&config.state_directory.join("identity.json"))?,
             secret: settings::secret(config)?,
             launch,
         })

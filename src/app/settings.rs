@@ -118,7 +118,7 @@ pub(super) fn offer(config: &Config) -> Offer {
             config::TestPattern::Always => camera::TestPattern::Always,
             config::TestPattern::Never => camera::TestPattern::Never,
         },
-        identities: config.state_directory.join("identities.json"),
+        identities: config.state_directory.join("identity.json"),
     }
 }
 

@@ -4,7 +4,10 @@ use std::{
     collections::BTreeMap,
     panic::AssertUnwindSafe,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -70,6 +73,7 @@ struct Inner {
     parts: Parts,
     events: broadcast::Sender<PathEvent>,
     paths: Mutex<BTreeMap<String, Entry>>,
+    closing: AtomicBool,
 }
 
 struct Entry {
@@ -85,7 +89,7 @@ impl Paths {
     /// No paths yet.
     pub fn new(parts: Parts) -> Self {
         let (events, _) = broadcast::channel(EVENTS);
-        Self(Arc::new(Inner { parts, events, paths: Mutex::default() }))
+        Self(Arc::new(Inner { parts, events, paths: Mutex::default(), closing: AtomicBool::new(false) }))
     }
 
     /// Makes a path without a source. One of that name that is there already stays as it is.
@@ -191,6 +195,9 @@ impl Paths {
         })?;
         // Held until the recording has begun: a second caller waits, and is then told that it runs.
         let mut slot = slot.lock().await;
+        if self.0.closing.load(Ordering::SeqCst) {
+            return Err(closing());
+        }
         if slot.as_ref().is_some_and(|recording| recording.status().is_some()) {
             let kind = Kind::InvalidState { state: "RECORDING".into(), allowed: vec!["STOPPED"] };
             return Err(Error::new(kind, format!("{name} is being recorded already")));
@@ -220,9 +227,9 @@ impl Paths {
         recording.stop().await
     }
 
-    /// Closes all recordings, then all paths. Returns when every file is playable and every pipeline down, or given up
-    /// after its own stop timeout.
-    pub async fn close(&self) {
+    /// Closes all recordings, and begins no more. Returns when every file is playable.
+    pub async fn close_recordings(&self) {
+        self.0.closing.store(true, Ordering::SeqCst);
         let names: Vec<String> = self.lock().keys().cloned().collect();
         let recordings = names.iter().map(|name| async move {
             match self.stop_recording(name).await {
@@ -233,6 +240,11 @@ impl Paths {
             }
         });
         join_all(recordings).await;
+    }
+
+    /// Closes all recordings, then all paths. Returns when every pipeline is down, or given up after its stop timeout.
+    pub async fn close(&self) {
+        self.close_recordings().await;
         let entries = std::mem::take(&mut *self.lock());
         let closed = entries.into_values().map(|mut entry| async move {
             // Fails only when the task has ended already.

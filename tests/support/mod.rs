@@ -1,7 +1,8 @@
 //! A whole service on free ports, with devices that tests plug in. The two seams are the device events and the launch
 //! files, in which `videotestsrc` stands for `v4l2src`; everything else is the real thing.
 
-#![allow(dead_code)] // Each test file uses its own part.
+#![allow(dead_code, reason = "each test file uses its own part")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
 pub mod peers;
 pub mod rpc;

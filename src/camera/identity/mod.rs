@@ -143,17 +143,6 @@ impl Identities {
         marks.serial.as_deref().filter(|serial| !self.shared.contains(*serial))
     }
 
-    /// Known cameras that could be this one, moved to another port: the same model, without a serial number.
-    pub fn twins(&self, marks: &Marks) -> impl Iterator<Item = CameraId> {
-        let alike = |identity: &&Identity| {
-            self.serial(marks).is_none()
-                && self.serial(&identity.marks).is_none()
-                && identity.marks.model == marks.model
-                && identity.marks.place != marks.place
-        };
-        self.known.iter().filter(alike).map(|identity| identity.id)
-    }
-
     /// Notes that the camera `id` is the one that shows these marks. Says whether that is news.
     ///
     /// Whoever was called so before, or was these marks, is forgotten: only the configuration can cause that.

@@ -77,7 +77,7 @@ pub fn assign(
             None => unknown.push((marks, claims)),
         }
     }
-    // The known ones first: who is absent is clear only then.
+    // After the known ones, so that a new camera gets a number nobody has.
     for (marks, claims) in unknown {
         let taken: BTreeSet<_> = reserved.iter().chain(assigned.keys()).chain(provisional.values()).copied().collect();
         let id = match provisional.get(marks) {
@@ -90,13 +90,7 @@ pub fn assign(
                 }
             },
         };
-        let absent = |twin: &CameraId| !assigned.contains_key(twin) && !reserved.contains(twin);
-        let twins: Vec<_> = identities.twins(marks).filter(absent).collect();
-        let usable = claims.iter().all(|(marked, _)| marked.capture.is_ok());
-        let outcome = match &twins[..] {
-            [_, _, ..] if usable => trouble(&claims, moved(&claims, &twins)),
-            _ => settle(id, &claims, "they show the same serial number and place", identities),
-        };
+        let outcome = settle(id, &claims, "they show the same serial number and place", identities);
         match outcome {
             Assigned::Works { .. } => drop(provisional.remove(marks)),
             Assigned::Trouble { .. } => drop(provisional.insert(marks.clone(), id)),
@@ -141,17 +135,6 @@ fn settle(id: CameraId, claims: &Claims, ambiguous: &str, identities: &mut Ident
 fn trouble(claims: &Claims, message: String) -> Assigned {
     let device = claims[0].0.device.clone();
     Assigned::Trouble { device, reason: Error::dependency("device", message) }
-}
-
-fn moved(claims: &Claims, twins: &[CameraId]) -> String {
-    let twins: Vec<_> = twins.iter().map(CameraId::to_string).collect();
-    format!(
-        "ambiguous: {} has no serial number of its own, is in a port where no such camera was before, and could be {}: \
-         plug it in where it was, or pin it to a name by its path ({})",
-        nodes(claims),
-        twins.join(" or "),
-        claims[0].0.device.id_path.as_deref().unwrap_or("unknown"),
-    )
 }
 
 fn nodes(claims: &Claims) -> String {

@@ -2,7 +2,7 @@
 //!
 //! The signals come on the connection's own thread, so a source that takes its time to open delays nobody else.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use gst_rtsp::{RTSPStatusCode, RTSPUrl};
 use gst_rtsp_server::{RTSPClient, RTSPContext, prelude::*};
@@ -16,11 +16,12 @@ pub(super) fn follow(state: &Arc<State>, connection: u64, client: &RTSPClient) {
 
     let weak = Arc::downgrade(state);
     client.connect_pre_describe_request(move |_, context| {
-        upgrade(&weak).map_or(RTSPStatusCode::ServiceUnavailable, |state| state.describe(connection, context))
+        weak.upgrade().map_or(RTSPStatusCode::ServiceUnavailable, |state| state.describe(connection, context))
     });
     let weak = Arc::downgrade(state);
     client.connect_new_session(move |_, session| {
-        if let Some(state) = upgrade(&weak) {
+        if let Some(state) = weak.upgrade() {
+            state.seen(connection);
             session.set_timeout(u32::try_from(state.settings.session_timeout.as_secs()).unwrap_or(u32::MAX));
             if let Some(known) = lock(&state.connections).get_mut(&connection) {
                 known.sessions.push(session.downgrade());
@@ -29,34 +30,30 @@ pub(super) fn follow(state: &Arc<State>, connection: u64, client: &RTSPClient) {
     });
     let weak = Arc::downgrade(state);
     client.connect_play_request(move |client, context| {
-        if let Some(state) = upgrade(&weak) {
+        if let Some(state) = weak.upgrade() {
             state.play(connection, client, context);
         }
     });
     let weak = Arc::downgrade(state);
     client.connect_pre_teardown_request(move |_, context| {
-        if let Some(state) = upgrade(&weak) {
+        if let Some(state) = weak.upgrade() {
             state.pause(context);
         }
         RTSPStatusCode::Ok
     });
     let weak = Arc::downgrade(state);
     client.connect_pre_pause_request(move |_, context| {
-        if let Some(state) = upgrade(&weak) {
+        if let Some(state) = weak.upgrade() {
             state.pause(context);
         }
         RTSPStatusCode::Ok
     });
     let weak = Arc::downgrade(state);
     client.connect_closed(move |_| {
-        if let Some(state) = upgrade(&weak) {
+        if let Some(state) = weak.upgrade() {
             state.closed(connection);
         }
     });
-}
-
-fn upgrade(state: &Weak<State>) -> Option<Arc<State>> {
-    state.upgrade()
 }
 
 impl State {
@@ -65,13 +62,11 @@ impl State {
         let Some(mount) = context.uri().and_then(|url| self.mount_of(&path(url))) else {
             return RTSPStatusCode::NotFound;
         };
+        self.seen(connection);
         if let Some(known) = lock(&self.connections).get_mut(&connection) {
             known.mounts.push(Arc::downgrade(&mount));
         }
-        let shared = self
-            .feeds()
-            .iter()
-            .any(|feed| feed.shared && Arc::ptr_eq(&feed.mount, &mount) && !feed.is_ended() && !feed.is_stopped());
+        let shared = self.feeds().iter().any(|feed| feed.is_open() && Arc::ptr_eq(&feed.mount, &mount));
         match if shared { Ok(()) } else { mount.open() } {
             Ok(()) => RTSPStatusCode::Ok,
             Err(error) => {
@@ -90,7 +85,7 @@ impl State {
             return;
         };
         if feed.is_ended() {
-            return self.disconnect(vec![connection]);
+            return self.disconnect(&[connection]);
         }
         // A second PLAY is a sign of life of some players.
         if feed.readers().iter().any(|reader| reader.is_media(&media)) {

@@ -2,8 +2,12 @@
 //!
 //! gst-rtsp-server adds a reader to a running media in the middle of a GOP, and begins a media with the frame that
 //! answered DESCRIBE, however old it is by the time of PLAY. So all RTP packets pass a gate that is shut until the
-//! first frame made after the first PLAY, and a reader that joins later is held: taken off the media at once, and
+//! first frame made after the first PLAY, and a reader that joins a shared media is held: taken off it at once, and
 //! put back by the thread that carries the packets, right before the first packet of a key frame.
+//!
+//! GStreamer before 1.24 also gives a shared media that is just being taken down to the next reader, who then gets
+//! 503. So a shared media is kept: we count as one who has prepared it. When it has had no reader for a while it is
+//! retired, which is to say that who comes gets another, and only then let go.
 
 use std::{
     sync::{
@@ -53,8 +57,14 @@ pub(super) struct Feed {
     began: Instant,
     /// The first reader has come: begin anew.
     restart: AtomicBool,
-    /// The media is being taken down.
+    /// The media is taken down.
     stopped: AtomicBool,
+    /// We have prepared the media and owe the opposite.
+    kept: AtomicBool,
+    /// Nobody new gets this media.
+    retired: AtomicBool,
+    /// Since when there is no reader, or since when it is retired.
+    idle_since: Mutex<Option<Instant>>,
     /// The stream has ended.
     ended: AtomicBool,
     /// RTP packets older than this timestamp do not leave. Nanoseconds; `SHUT` lets nothing out.
@@ -65,6 +75,12 @@ pub(super) struct Feed {
 }
 
 const SHUT: u64 = u64::MAX;
+
+/// How long a shared media waits for a reader before it is retired. A player that probes first and then plays, or one
+/// that connects again, finds it running.
+const LINGER: Duration = Duration::from_secs(2);
+/// How long a retired media is kept for those who were given it before.
+const GRACE: Duration = Duration::from_secs(1);
 
 impl Feed {
     /// Connects a new media to its frames. Errors: the launch file lacks an element we need, no thread.
@@ -82,7 +98,6 @@ impl Feed {
             .and_then(|parent| parent.downcast::<gst::Pipeline>().ok())
             .ok_or_else(|| Error::internal("the RTSP media has no pipeline"))?;
 
-        media.set_shared(opened.key_frames_on_demand);
         let feed = Arc::new(Self {
             mount: Arc::clone(mount),
             shared: opened.key_frames_on_demand,
@@ -93,6 +108,9 @@ impl Feed {
             began: Instant::now(),
             restart: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
+            kept: AtomicBool::new(false),
+            retired: AtomicBool::new(false),
+            idle_since: Mutex::new(Some(Instant::now())),
             ended: AtomicBool::new(false),
             gate: AtomicU64::new(SHUT),
             releases: Mutex::new(Vec::new()),
@@ -107,6 +125,14 @@ impl Feed {
                 weak.upgrade().map_or(gst::PadProbeReturn::Ok, |feed| feed.pass(info))
             });
         });
+        if feed.shared {
+            let weak = Arc::downgrade(&feed);
+            media.connect_prepared(move |media| {
+                if let Some(feed) = weak.upgrade() {
+                    feed.keep(media);
+                }
+            });
+        }
         let weak = Arc::downgrade(&feed);
         media.connect_unprepared(move |_| {
             if let Some(feed) = weak.upgrade() {
@@ -137,19 +163,68 @@ impl Feed {
         self.ended.load(Ordering::Acquire)
     }
 
-    fn stop(&self) {
+    /// Whether who comes is given this media.
+    pub(super) fn is_open(&self) -> bool {
+        self.shared && !self.retired.load(Ordering::Acquire)
+    }
+
+    /// The media is prepared; told once for each who waited for it.
+    fn keep(&self, media: &gst_rtsp_server::RTSPMedia) {
+        if !self.kept.swap(true, Ordering::AcqRel) && media.prepare(None).is_err() {
+            self.kept.store(false, Ordering::Release);
+        }
+    }
+
+    /// Nobody new gets this media any more.
+    pub(super) fn retire(&self) {
+        if !self.retired.swap(true, Ordering::AcqRel) {
+            *lock(&self.idle_since) = Some(Instant::now());
+            self.mount.renew();
+        }
+    }
+
+    /// Lets go of a kept media. If nobody else has it, this takes it down, and waits for that.
+    pub(super) fn let_go(&self) {
+        if self.kept.swap(false, Ordering::AcqRel)
+            && let Some(media) = self.media.upgrade()
+        {
+            // Fails if it is down already.
+            let _ = media.unprepare();
+        }
+    }
+
+    /// Retires what nobody reads, lets go of what is retired. For the server's thread, now and then.
+    pub(super) fn look_after(&self) {
+        let Some(idle) = lock(&self.idle_since).map(|since| since.elapsed()) else {
+            return;
+        };
+        if self.retired.load(Ordering::Acquire) {
+            if idle > GRACE {
+                self.let_go();
+            }
+        } else if self.shared && idle > LINGER {
+            self.retire();
+        }
+    }
+
+    /// The media is down. Called by whoever took it down, under locks of its sessions.
+    fn stop(self: &Arc<Self>) {
         self.stopped.store(true, Ordering::Release);
+        self.retire();
         if let Some(state) = self.state.upgrade() {
-            lock(&state.feeds).retain(|feed| !std::ptr::eq(Arc::as_ptr(feed), self));
+            lock(&state.feeds).retain(|feed| !Arc::ptr_eq(feed, self));
+            // A closing connection takes its media down first and says that it is closed afterwards.
+            let feed = Arc::clone(self);
+            state.later(move || feed.leave(|_| true));
         }
     }
 
     /// The stream has ended: nobody gets this media any more, and those who have it are disconnected.
-    pub(super) fn end(self: &Arc<Self>) {
+    pub(super) fn end(&self) {
         self.ended.store(true, Ordering::Release);
-        self.mount.renew();
+        self.retire();
         if let Some(state) = self.state.upgrade() {
-            state.disconnect(self.readers().iter().map(|reader| reader.connection).collect());
+            state.disconnect(&self.readers().iter().map(|reader| reader.connection).collect::<Vec<_>>());
         }
     }
 
@@ -174,23 +249,25 @@ impl Feed {
             let waiting_since = Arc::clone(&reader.waiting_since);
             transport.set_message_sent(move || waiting_since.store(0, Ordering::Relaxed));
         }
-        let first = {
-            let mut readers = lock(&self.readers);
-            let first = readers.is_empty();
-            reader.held.store(!first, Ordering::Release);
-            if first {
-                self.gate.store(SHUT, Ordering::Release);
-                self.restart.store(true, Ordering::Release);
-            }
-            readers.push(Arc::clone(&reader));
-            first
-        };
-        if !first {
+        // What is not kept goes down when its reader leaves, which waits for the thread that would release the reader.
+        // It has only one, for whom the gate is enough.
+        let held = self.shared && self.kept.load(Ordering::Acquire);
+        reader.held.store(held, Ordering::Release);
+        if held {
             for transport in media.transports() {
                 // Already off is as good.
                 let _ = transport.set_active(false);
             }
         }
+        {
+            let mut readers = lock(&self.readers);
+            if readers.is_empty() {
+                self.gate.store(SHUT, Ordering::Release);
+                self.restart.store(true, Ordering::Release);
+            }
+            readers.push(Arc::clone(&reader));
+        }
+        *lock(&self.idle_since) = None;
         self.stream.request_key_frame();
         self.wake_sender();
         if let Some(state) = self.state.upgrade() {
@@ -200,16 +277,19 @@ impl Feed {
 
     /// The sessions `which` says play no more.
     pub(super) fn leave(&self, which: impl Fn(&Reader) -> bool) {
-        let gone: Vec<_> = {
+        let gone = {
             let mut readers = lock(&self.readers);
-            let gone = readers.extract_if(.., |reader| which(reader)).collect();
-            if readers.is_empty() {
+            let gone: Vec<_> = readers.extract_if(.., |reader| which(reader)).collect();
+            if readers.is_empty() && !gone.is_empty() {
                 self.gate.store(SHUT, Ordering::Release);
             }
             gone
         };
         for reader in &gone {
             reader.leave();
+        }
+        if self.is_idle() && !gone.is_empty() {
+            *lock(&self.idle_since) = Some(Instant::now());
         }
         if !gone.is_empty() {
             self.wake_sender();

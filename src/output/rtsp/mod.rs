@@ -50,7 +50,8 @@ pub struct RtspSettings {
     pub stall_timeout: Duration,
     /// Connections at a time; more are closed at once. Each has a thread, so this bounds the threads too.
     pub max_connections: usize,
-    /// Told when a reader comes and goes. Called on the server's threads: it must be quick.
+    /// Told when a reader comes and goes. Called on the server's threads: it must be quick and not
+    /// panic.
     pub events: Arc<dyn Fn(ReaderEvent) + Send + Sync>,
 }
 
@@ -79,7 +80,8 @@ pub struct Opened {
     /// Whether the source makes a key frame when it is asked to. If so, all readers share one media, and one that
     /// joins asks for a key frame; if not, each has its own, which begins with the newest key frame of the ring.
     pub key_frames_on_demand: bool,
-    /// Kept while there is a reader and dropped after the last one has left.
+    /// Kept while there is a reader and dropped soon after the last one has left: at once if readers do not share,
+    /// about 3 s later if they do.
     pub demand: Box<dyn Send + Sync>,
 }
 

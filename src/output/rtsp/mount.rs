@@ -3,6 +3,7 @@
 //! The factory is a subclass because only `construct` may say no: signals come after the fact.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, OnceLock, Weak,
         atomic::{AtomicU64, Ordering},
@@ -47,16 +48,22 @@ impl Mount {
 
     /// Opens the source for a media to come. May block.
     pub(super) fn open(&self) -> Result<()> {
-        let opened = (self.open)()?;
+        let opened = self.call()?;
         lock(&self.opened).push((Instant::now(), opened));
         Ok(())
+    }
+
+    /// A panic here would run into C code, which aborts the process.
+    fn call(&self) -> Result<Opened> {
+        catch_unwind(AssertUnwindSafe(|| (self.open)()))
+            .unwrap_or_else(|_| Err(Error::internal(format!("opening \"{}\" panicked", self.name))))
     }
 
     fn take(&self) -> Result<Opened> {
         let ready = lock(&self.opened).pop();
         match ready {
             Some((_, opened)) => Ok(opened),
-            None => (self.open)(),
+            None => self.call(),
         }
     }
 
@@ -118,6 +125,13 @@ mod imp {
                 tracing::warn!(path = mount.name, error = error.chain(), "no RTSP media");
             })
             .ok()
+        }
+
+        /// Comes after `construct` and would set what the factory says.
+        fn configure(&self, media: &gst_rtsp_server::RTSPMedia) {
+            self.parent_configure(media);
+            let feed = self.state.get().and_then(Weak::upgrade).and_then(|state| state.feed_of(media));
+            media.set_shared(feed.is_some_and(|feed| feed.shared));
         }
     }
 }

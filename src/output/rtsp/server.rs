@@ -9,12 +9,12 @@ use std::{
     net::{SocketAddr, TcpListener},
     os::fd::{AsRawFd, OwnedFd},
     sync::{
-        Arc, Mutex, Weak,
-        atomic::{AtomicU64, Ordering},
+        Arc, Condvar, Mutex, PoisonError, Weak,
+        atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc,
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use gst::{glib, glib::ControlFlow};
@@ -47,12 +47,18 @@ pub(super) struct State {
     sessions: gst_rtsp_server::RTSPSessionPool,
     mounts: Mutex<HashMap<String, Arc<Mount>>>,
     next_connection: AtomicU64,
+    /// A connection was closed.
+    left: Condvar,
+    stopping: AtomicBool,
 }
 
 /// Somebody at the other end.
 pub(super) struct Connection {
     pub(super) remote: SocketAddr,
     pub(super) client: glib::WeakRef<gst_rtsp_server::RTSPClient>,
+    /// Its thread's loop, known from its first request on. A connection must be closed there: gst-rtsp-server would
+    /// read from it while it is taken apart.
+    pub(super) context: Option<glib::MainContext>,
     /// What it has asked about.
     pub(super) mounts: Vec<Weak<Mount>>,
     pub(super) sessions: Vec<glib::WeakRef<gst_rtsp_server::RTSPSession>>,
@@ -122,10 +128,12 @@ impl RtspServer {
         let connections = lock(&self.state.connections);
         let mut users: Vec<u64> = connections.iter().filter(|(_, known)| uses(known)).map(|(id, _)| *id).collect();
         drop(connections);
-        for feed in self.state.feeds().iter().filter(|feed| Arc::ptr_eq(&feed.mount, &mount)) {
+        let feeds: Vec<_> = self.state.feeds().into_iter().filter(|feed| Arc::ptr_eq(&feed.mount, &mount)).collect();
+        for feed in &feeds {
             users.extend(feed.readers().iter().map(|reader| reader.connection));
         }
-        self.state.disconnect(users);
+        self.state.disconnect(&users);
+        self.state.later(move || feeds.iter().for_each(|feed| feed.let_go()));
     }
 
     /// Who reads `path`, and how much was handed out. All zero if it is not mounted.
@@ -141,19 +149,35 @@ impl RtspServer {
         }
     }
 
-    /// Disconnects everybody and ends the thread. Blocks until that is done, 5 s at most. Error: it is not done.
+    /// Accepts nobody any more, disconnects everybody and ends the thread. Blocks until that is done, 5 s at most.
+    /// Error: it is not done; a reader waits for a source to open, most likely.
     pub fn stop(&self) -> Result<()> {
         let Some((thread, finished)) = lock(&self.thread).take() else {
             return Ok(());
         };
-        let everybody = lock(&self.state.connections).keys().copied().collect();
-        self.state.disconnect(everybody);
-        let main_loop = self.main_loop.clone();
-        // Behind the disconnecting, in the order of the loop.
-        self.state.later(move || main_loop.quit());
-        match finished.recv_timeout(STOP) {
-            Err(mpsc::RecvTimeoutError::Timeout) => Err(Error::internal("the RTSP server does not stop")),
-            _ => thread.join().map_err(|_| Error::internal("the RTSP server's thread panicked")),
+        let deadline = Instant::now() + STOP;
+        self.state.stopping.store(true, Ordering::Release);
+        let everybody: Vec<_> = lock(&self.state.connections).keys().copied().collect();
+        self.state.disconnect(&everybody);
+        let (connections, _) = self
+            .state
+            .left
+            .wait_timeout_while(lock(&self.state.connections), STOP, |connections| !connections.is_empty())
+            .unwrap_or_else(PoisonError::into_inner);
+        let remaining = connections.len();
+        drop(connections);
+        let (feeds, main_loop) = (self.state.feeds(), self.main_loop.clone());
+        self.state.later(move || {
+            feeds.iter().for_each(|feed| feed.let_go());
+            main_loop.quit();
+        });
+        match finished.recv_timeout(deadline.saturating_duration_since(Instant::now()).max(TICK)) {
+            Err(mpsc::RecvTimeoutError::Timeout) => return Err(Error::internal("the RTSP server does not stop")),
+            _ => thread.join().map_err(|_| Error::internal("the RTSP server's thread panicked"))?,
+        }
+        match remaining {
+            0 => Ok(()),
+            _ => Err(Error::internal(format!("{remaining} RTSP connections do not close"))),
         }
     }
 }
@@ -188,6 +212,8 @@ impl State {
             sessions,
             mounts: Mutex::new(HashMap::new()),
             next_connection: AtomicU64::new(0),
+            left: Condvar::new(),
+            stopping: AtomicBool::new(false),
         });
         let weak = Arc::downgrade(&state);
         state.sessions.connect_session_removed(move |_, session| {
@@ -226,23 +252,28 @@ impl State {
 
     /// Does something on the server's thread, in the order of the calls, never in this one.
     pub(super) fn later(&self, job: impl FnOnce() + Send + 'static) {
-        let mut job = Some(job);
-        let once = move || {
-            if let Some(job) = job.take() {
-                job();
-            }
-            ControlFlow::Break
-        };
-        glib::idle_source_new(Some("later"), glib::Priority::DEFAULT, once).attach(Some(&self.context));
+        later(&self.context, job);
     }
 
-    /// Closes connections, on the server's thread: it waits for the media to stop if these are its last readers.
-    pub(super) fn disconnect(&self, connections: Vec<u64>) {
+    /// Closes connections, each on its own thread: it waits for the media to stop if this is the last reader.
+    pub(super) fn disconnect(&self, connections: &[u64]) {
         let known = lock(&self.connections);
-        let clients: Vec<_> =
-            connections.iter().filter_map(|id| known.get(id).map(|known| known.client.clone())).collect();
+        let clients: Vec<_> = connections
+            .iter()
+            .filter_map(|id| known.get(id))
+            .map(|known| (known.client.clone(), known.context.clone().unwrap_or_else(|| self.context.clone())))
+            .collect();
         drop(known);
-        self.later(move || clients.iter().filter_map(glib::WeakRef::upgrade).for_each(|client| client.close()));
+        for (client, context) in clients {
+            later(&context, move || client.upgrade().iter().for_each(RTSPClientExt::close));
+        }
+    }
+
+    /// A connection made a request; called by its thread.
+    pub(super) fn seen(&self, connection: u64) {
+        if let Some(known) = lock(&self.connections).get_mut(&connection) {
+            known.context = glib::main_current_source().and_then(|source| source.context());
+        }
     }
 
     /// A connection is closed, its sessions are taken off their media.
@@ -255,6 +286,7 @@ impl State {
         for session in known.iter().flat_map(|known| &known.sessions).filter_map(glib::WeakRef::upgrade) {
             let _ = self.sessions.remove(&session);
         }
+        self.left.notify_all();
     }
 
     /// Puts everything that recurs into the loop.
@@ -267,7 +299,8 @@ impl State {
                 for reader in &stalled {
                     tracing::warn!(path = reader.info.path, remote = %reader.info.remote, "RTSP reader reads no more; disconnected");
                 }
-                state.disconnect(stalled.iter().map(|reader| reader.connection).collect());
+                feed.look_after();
+                state.disconnect(&stalled.iter().map(|reader| reader.connection).collect::<Vec<_>>());
             }
         });
         let weak = Arc::downgrade(self);
@@ -322,6 +355,9 @@ impl State {
             }
             accepted => accepted?,
         };
+        if self.stopping.load(Ordering::Acquire) {
+            return Ok(());
+        }
         if lock(&self.connections).len() >= self.settings.max_connections {
             tracing::warn!(%remote, limit = self.settings.max_connections, "RTSP connection refused: too many");
             return Ok(());
@@ -329,7 +365,13 @@ impl State {
         socket.set_nodelay(true)?;
         let socket = gio::Socket::from_fd(OwnedFd::from(socket)).map_err(io::Error::other)?;
         let id = self.next_connection.fetch_add(1, Ordering::Relaxed) + 1;
-        let known = Connection { remote, client: glib::WeakRef::new(), mounts: Vec::new(), sessions: Vec::new() };
+        let known = Connection {
+            remote,
+            client: glib::WeakRef::new(),
+            context: None,
+            mounts: Vec::new(),
+            sessions: Vec::new(),
+        };
         lock(&self.connections).insert(id, known);
         let handed = self.server.transfer_connection(socket, &remote.ip().to_string(), i32::from(remote.port()), None);
         if let Err(error) = handed {
@@ -344,4 +386,16 @@ impl State {
 fn names(path: &str) -> (&str, String) {
     let name = path.trim_start_matches('/');
     (name, format!("/{name}"))
+}
+
+/// Does something on the thread that runs `context`.
+fn later(context: &glib::MainContext, job: impl FnOnce() + Send + 'static) {
+    let mut job = Some(job);
+    let once = move || {
+        if let Some(job) = job.take() {
+            job();
+        }
+        ControlFlow::Break
+    };
+    glib::idle_source_new(None, glib::Priority::DEFAULT, once).attach(Some(context));
 }

@@ -16,10 +16,10 @@ pub(super) fn listen() {
     ONCE.call_once(|| {
         if std::env::var_os("GST_DEBUG").is_none() {
             gst::log::remove_default_log_function();
-            gst::log::set_threshold_for_name("v4l2*", gst::DebugLevel::Warning);
+            gst::log::set_threshold_for_name("v4l2*", gst::DebugLevel::Error);
         }
         gst::log::add_log_function(|category, level, _file, _function, _line, object, message| {
-            if level > gst::DebugLevel::Warning || !category.name().starts_with("v4l2") {
+            if level > gst::DebugLevel::Error || !category.name().starts_with("v4l2") {
                 return;
             }
             let Some(text) = message.get() else { return };
@@ -30,7 +30,7 @@ pub(super) fn listen() {
     });
 }
 
-/// The newest warning or error that the V4L2 elements logged on this thread since the last call.
+/// The newest error (warnings come with every frame, and mean nothing) that the V4L2 elements logged on this thread since the last call.
 pub fn take() -> Option<String> {
     NEWEST.with(|newest| newest.borrow_mut().take())
 }

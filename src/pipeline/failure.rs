@@ -49,7 +49,7 @@ pub(super) fn explain(message: &gst::message::Error, logged: Option<String>, sus
             format!("{node} may not be opened: permission denied. The service's user must be in the group \"video\"")
         }
         Reason::Gone => format!("{node} is gone"),
-        Reason::Unreadable => format!("{node} cannot be read any more; perhaps it was unplugged: {text}"),
+        Reason::Unreadable => format!("{node} cannot be read any more; it was probably unplugged"),
         Reason::Refused => format!("{node} refuses {}: {text}", suspect.mode),
         Reason::Other => format!("{node} failed: {text}"),
     };

@@ -57,12 +57,12 @@ impl CapturePlan {
     pub fn launch_line(&self, files: &LaunchFiles) -> Result<String> {
         let mut line = format!(" {} ", files.join(&self.files())?);
         for Setting { element, property, value } in &self.settings {
-            let name = format!(" name={element} ");
+            let name = format!(" name={element}");
             let value = value.replace('\\', "\\\\").replace('"', "\\\"");
             // Of two values for one property the later counts, which would be the file's own: that one goes.
-            if let Some(at) = line.find(&name) {
+            if let Some(at) = line.find(&format!("{name} ")) {
                 let rest = without(&line[at + name.len()..], property);
-                line = format!("{}{name}{property}=\"{value}\" {rest}", &line[..at]);
+                line = format!("{}{name} {property}=\"{value}\"{rest}", &line[..at]);
             }
         }
         Ok(line.trim().to_owned())

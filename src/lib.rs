@@ -4,7 +4,8 @@
 //!
 //! | floor | modules | |
 //! |---|---|---|
-//! | 7 | `main`, [`app`] | compose, run, drain |
+//! | 8 | `main`, `cli` | the command line |
+//! | 7 | [`app`] | compose, run, drain |
 //! | 6 | [`api`] | HTTP, WebSocket, JSON |
 //! | 5 | [`command`] | what a caller may ask, and the reply |
 //! | 4 | [`camera`] | which device is camera0; hotplug |

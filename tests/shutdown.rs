@@ -1,5 +1,7 @@
 //! The binary itself: it starts, says what is wrong, and stops without losing anything.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
 mod support;
 
 use std::{

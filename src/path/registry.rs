@@ -65,10 +65,6 @@ pub struct SnapshotTaken {
 /// The paths. Cheap to clone.
 #[derive(Clone)]
 pub struct Paths(Arc<Inner>);
-
-#[cfg(test)]
-mod tests;
-
 struct Inner {
     parts: Parts,
     events: broadcast::Sender<PathEvent>,
@@ -293,3 +289,6 @@ fn recording_status(slot: &tokio::sync::Mutex<Option<Recording>>) -> Option<Reco
 fn closing() -> Error {
     Error::new(Kind::InvalidState { state: "closing".into(), allowed: vec!["running"] }, "the service is stopping")
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,3 +1,5 @@
+//! The envelope by the letter of the specification, whose own examples are a table here.
+
 use serde_json::{Value, json, value::to_raw_value};
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Who is recognised, and what is kept on the disk.
+
 use super::*;
 
 fn usb(serial: Option<&str>) -> Option<Usb> {

@@ -1,3 +1,5 @@
+//! Devices come and go in every order, and cameras keep their names.
+
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;

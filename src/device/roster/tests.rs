@@ -1,3 +1,5 @@
+//! Probes that answer, hang, come too late, and devices that change under them.
+
 use std::collections::{BTreeSet, HashMap};
 
 use proptest::prelude::*;

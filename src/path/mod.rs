@@ -51,7 +51,8 @@ pub struct PathStatus {
     pub open: bool,
     /// Why it is not streaming, when it should be.
     pub trouble: Option<Error>,
-    /// What the pipeline does, while there is one.
+    /// What the pipeline does, or would do if somebody wanted the stream; `None` without a source, or if there can be
+    /// no pipeline.
     pub plan: Option<Arc<CapturePlan>>,
     /// The frames, while they flow.
     pub stream: Option<Arc<Stream>>,

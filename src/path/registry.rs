@@ -13,7 +13,7 @@ use std::{
 
 use futures_util::{FutureExt, future::join_all};
 use tokio::{
-    sync::{broadcast, mpsc, watch},
+    sync::{broadcast, mpsc, oneshot, watch},
     task::{JoinHandle, spawn_blocking},
 };
 
@@ -130,10 +130,14 @@ impl Paths {
         paths.insert(name.to_owned(), entry);
     }
 
-    /// Gives a path its source, or takes it away. Error: no such path.
+    /// Gives a path its source, or takes it away. Returns when the path's status shows it. Error: no such path.
     pub async fn set_source(&self, name: &str, source: Option<CaptureRequest>) -> Result<()> {
         let inbox = self.with(name, |entry| entry.inbox.clone())?;
-        inbox.send(Request::Source(source)).await.map_err(|_| closing())
+        let (taken, is_taken) = oneshot::channel();
+        inbox.send(Request::Source(source, taken)).await.map_err(|_| closing())?;
+        // A task that panics over it is started again with it, and shows that.
+        let _ = is_taken.await;
+        Ok(())
     }
 
     /// How a path is. Error: no such path.

@@ -18,8 +18,6 @@ use crate::{
 
 /// A run as the path's task sees it.
 pub(super) struct Run {
-    /// What it does.
-    pub plan: Arc<CapturePlan>,
     /// What it delivers.
     pub stream: Arc<Stream>,
     stop: Option<oneshot::Sender<()>>,
@@ -31,18 +29,17 @@ impl Run {
     pub fn spawn(
         path: &str,
         run: RunId,
-        plan: CapturePlan,
+        plan: Arc<CapturePlan>,
         launch: &LaunchFiles,
         limits: Limits,
         events: &mpsc::Sender<Event>,
     ) -> Result<Self> {
-        let plan = Arc::new(plan);
         let stream = Stream::new(plan.format, limits);
         let (stop, stopped) = oneshot::channel();
         let work = Work {
             path: path.to_owned(),
             run,
-            plan: Arc::clone(&plan),
+            plan,
             launch: launch.clone(),
             stream: Arc::clone(&stream),
             events: events.clone(),
@@ -52,7 +49,7 @@ impl Run {
             .name(format!("run:{path}"))
             .spawn(move || work.run(stopped))
             .map_err(|error| Error::with_source(Kind::Internal, "no thread for a capture pipeline", error))?;
-        Ok(Self { plan, stream, stop: Some(stop) })
+        Ok(Self { stream, stop: Some(stop) })
     }
 
     /// Ends the stream now and tells the thread to take the pipeline down. Does not wait.

@@ -142,13 +142,14 @@ impl State {
         self.run
     }
 
-    /// Whether readers may come: frames flow, or would on demand.
+    /// Whether readers may come: frames flow, are about to, or would on demand.
     pub fn open(&self) -> bool {
+        let on_demand = !self.always_on && self.source.is_some() && !self.closing;
         match self.phase {
             Phase::Streaming(_) => true,
-            Phase::Idle | Phase::Starting(_) | Phase::Stopping(_) | Phase::Waiting { .. } => {
-                !self.always_on && self.source.is_some() && !self.closing
-            }
+            // Whoever hears that a camera was plugged in and comes at once waits for its first frame.
+            Phase::Starting(_) => self.failures == 0 || on_demand,
+            Phase::Idle | Phase::Stopping(_) | Phase::Waiting { .. } => on_demand,
             Phase::Away | Phase::Wedged(_) | Phase::Closed => false,
         }
     }

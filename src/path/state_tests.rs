@@ -40,6 +40,13 @@ fn unplugged_and_plugged_in_again_it_streams_again_without_backoff() {
     assert!(state.step(Event::SourceAppeared(SourceId(2))).is_empty(), "the old pipeline still holds the device");
     let second = starts(&state.step(Event::Stopped(run))).unwrap();
     assert!(second > run);
+    assert!(state.open(), "who comes now waits for the first frame");
+    state.step(Event::Failed(second, error()));
+    state.step(Event::Stopped(second));
+    let third = starts(&state.step(Event::Due(Timer::Retry(second, 1)))).unwrap();
+    assert!(!state.open(), "a camera that failed has to show that it works again");
+    state.step(Event::FirstFrame(third));
+    assert!(state.open());
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::{
 use backon::{BackoffBuilder, ExponentialBuilder};
 use futures_util::StreamExt;
 use tokio::{
-    sync::{broadcast, mpsc, watch},
+    sync::{broadcast, mpsc, oneshot, watch},
     task::spawn_blocking,
     time::{MissedTickBehavior, interval},
 };
@@ -24,13 +24,13 @@ use crate::{
     id::RunId,
     media::launch::LaunchFiles,
     output::rtsp::{Opened, RtspServer},
-    pipeline::{CaptureRequest, Encoders, plan},
+    pipeline::{CapturePlan, CaptureRequest, Encoders, plan},
 };
 
 /// What the registry asks of a path's task.
 pub(super) enum Request {
-    /// The source is this one now, or there is none.
-    Source(Option<CaptureRequest>),
+    /// The source is this one now, or there is none. Answered when the status shows it.
+    Source(Option<CaptureRequest>, oneshot::Sender<()>),
     /// Stop everything and end.
     Close,
     #[cfg(test)]
@@ -66,6 +66,7 @@ pub(super) async fn run(seat: &mut Seat) {
     demand.mark_changed();
     let mut task = Task {
         state: State::resumed(seat.settings.always_on, seat.run),
+        plan: None,
         run: None,
         events: events_tx,
         timers: DelayQueue::new(),
@@ -74,16 +75,15 @@ pub(super) async fn run(seat: &mut Seat) {
     };
     let mut frame_age = interval(FRAME_AGE_CHECK);
     frame_age.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    if task.seat.source.is_some() {
-        let source = task.next_source();
-        task.step(Event::SourceAppeared(source)).await;
+    if let Some(source) = task.seat.source.take() {
+        task.source(Some(source)).await;
     }
     while task.state.phase() != Phase::Closed {
         let event = tokio::select! {
             Some(event) = run_events.recv() => Some(event),
             Some(timer) = task.timers.next(), if !task.timers.is_empty() => Some(Event::Due(timer.into_inner())),
             Ok(()) = demand.changed() => Some(Event::Demand(*demand.borrow_and_update() > 0)),
-            request = task.seat.inbox.recv() => Some(task.request(request)),
+            request = task.seat.inbox.recv() => { task.request(request).await; None }
             _ = frame_age.tick() => task.frozen(),
         };
         if let Some(event) = event {
@@ -95,6 +95,8 @@ pub(super) async fn run(seat: &mut Seat) {
 struct Task<'a> {
     seat: &'a mut Seat,
     state: State,
+    /// What a run on the present source will do, or why there can be none.
+    plan: Option<Result<Arc<CapturePlan>>>,
     run: Option<Run>,
     events: mpsc::Sender<Event>,
     timers: DelayQueue<Timer>,
@@ -102,25 +104,31 @@ struct Task<'a> {
 }
 
 impl Task<'_> {
-    fn request(&mut self, request: Option<Request>) -> Event {
+    async fn request(&mut self, request: Option<Request>) {
         match request {
-            Some(Request::Source(Some(source))) => {
-                self.seat.source = Some(source);
-                Event::SourceAppeared(self.next_source())
+            Some(Request::Source(source, taken)) => {
+                self.source(source).await;
+                // Nobody waiting for it is fine.
+                let _ = taken.send(());
             }
-            Some(Request::Source(None)) => {
-                self.seat.source = None;
-                Event::SourceVanished
-            }
-            Some(Request::Close) | None => Event::Close,
+            Some(Request::Close) | None => self.step(Event::Close).await,
             #[cfg(test)]
             Some(Request::Panic) => panic!("asked to"),
         }
     }
 
-    fn next_source(&mut self) -> SourceId {
+    async fn source(&mut self, source: Option<CaptureRequest>) {
+        self.plan = source.as_ref().map(|source| plan(source, &self.seat.encoders).map(Arc::new));
+        for reason in self.plan.iter().flatten().flat_map(|plan| &plan.why) {
+            tracing::info!(path = %self.seat.name, "{reason}");
+        }
+        self.seat.source = source;
         self.seat.appearances += 1;
-        SourceId(self.seat.appearances)
+        self.step(match self.seat.source {
+            Some(_) => Event::SourceAppeared(SourceId(self.seat.appearances)),
+            None => Event::SourceVanished,
+        })
+        .await;
     }
 
     async fn step(&mut self, event: Event) {
@@ -160,19 +168,15 @@ impl Task<'_> {
         if before != phase {
             self.log(phase);
         }
-        if before != phase || had_trouble != trouble.is_some() {
+        let planned = self.seat.status.borrow().plan.is_some();
+        if before != phase || had_trouble != trouble.is_some() || planned != matches!(self.plan, Some(Ok(_))) {
             self.publish(trouble);
         }
         self.mount_or_unmount().await;
     }
 
-    /// Plans and starts a run. The plan is made anew each time: the encoders may be the same, the modes may not.
     fn start(&mut self, run: RunId) -> Result<()> {
-        let source = self.seat.source.as_ref().ok_or_else(|| Error::internal("a run without a source"))?;
-        let plan = plan(source, &self.seat.encoders)?;
-        for reason in &plan.why {
-            tracing::info!(path = %self.seat.name, "{reason}");
-        }
+        let plan = self.plan.clone().unwrap_or_else(|| Err(Error::internal("a run without a source")))?;
         let (name, launch, ring) = (&self.seat.name, &self.seat.launch, self.seat.settings.ring);
         let span = tracing::info_span!("run", path = %name, run = run.0);
         self.run = Some(span.in_scope(|| Run::spawn(name, run, plan, launch, ring, &self.events))?);
@@ -206,11 +210,8 @@ impl Task<'_> {
     fn publish(&mut self, trouble: Option<Error>) {
         let phase = self.state.phase();
         let streaming = matches!(phase, Phase::Streaming(_));
-        let running = self.run.as_ref().filter(|_| matches!(phase, Phase::Starting(_) | Phase::Streaming(_)));
-        let (plan, stream) = match running {
-            Some(run) => (Some(Arc::clone(&run.plan)), streaming.then(|| Arc::clone(&run.stream))),
-            None => (None, None),
-        };
+        let plan = self.plan.as_ref().and_then(|plan| plan.clone().ok());
+        let stream = self.run.as_ref().filter(|_| streaming).map(|run| Arc::clone(&run.stream));
         let (open, runs) = (self.state.open(), self.state.run().0);
         self.seat.status.send_modify(|status| {
             status.streaming_since = match streaming {

@@ -1,11 +1,14 @@
 """The service under test: the real binary as a child process, its configuration, its doors, its log."""
+import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import urllib.error
 import urllib.request
+from collections import Counter
 from pathlib import Path
 
 import rtsp
@@ -152,12 +155,19 @@ class Service:
 
     # The process.
 
-    def resources(self) -> dict[str, int]:
-        """Open files and threads of the service, and children it has."""
+    def resources(self) -> Counter[str]:
+        """Open files and threads of the service, and children it has, by kind and name."""
         me = Path(f"/proc/{self.process.pid}")
-        children = (me / "task" / str(self.process.pid) / "children").read_text().split()
-        return {"files": len(list((me / "fd").iterdir())), "threads": len(list((me / "task").iterdir())),
-                "children": len(children)}
+        found: Counter[str] = Counter()
+        for link in (me / "fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                found["file " + re.sub(r"\[\d+]", "", os.readlink(link))] += 1
+        for task in (me / "task").iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                found["thread " + (task / "comm").read_text().strip()] += 1
+        for child in (me / "task" / str(self.process.pid) / "children").read_text().split():
+            found["child " + child] += 1
+        return found
 
     def has_open(self, node: str) -> bool:
         """Whether the service has a device node open."""

@@ -16,11 +16,12 @@ use crate::{
     stream::{Limits, Stream},
 };
 
-/// A run as the path's task sees it.
+/// A run as the path's task sees it. Dropping it stops it.
 pub(super) struct Run {
     /// What it delivers.
     pub stream: Arc<Stream>,
-    stop: Option<oneshot::Sender<()>>,
+    /// Never sent on: its end is the sign to stop.
+    _stop: oneshot::Sender<()>,
 }
 
 impl Run {
@@ -49,13 +50,14 @@ impl Run {
             .name(format!("run:{path}"))
             .spawn(move || work.run(stopped))
             .map_err(|error| Error::with_source(Kind::Internal, "no thread for a capture pipeline", error))?;
-        Ok(Self { stream, stop: Some(stop) })
+        Ok(Self { stream, _stop: stop })
     }
+}
 
-    /// Ends the stream now and tells the thread to take the pipeline down. Does not wait.
-    pub fn stop(&mut self) {
+impl Drop for Run {
+    /// Ends the stream now, and tells the thread to take the pipeline down. Does not wait.
+    fn drop(&mut self) {
         self.stream.close();
-        self.stop.take();
     }
 }
 

@@ -146,11 +146,8 @@ impl Task<'_> {
                         let _ = self.events.try_send(Event::Stopped(run));
                     }
                 }
-                Action::Stop(_) => {
-                    if let Some(run) = &mut self.run {
-                        run.stop();
-                    }
-                }
+                // Let go of at once: the frames in its ring may be the driver's memory.
+                Action::Stop(_) => self.run = None,
                 Action::Arm(timer) => {
                     self.timers.insert(timer, self.delay(timer));
                 }
@@ -280,10 +277,6 @@ impl Task<'_> {
 
 impl Drop for Task<'_> {
     fn drop(&mut self) {
-        // Only signals: the run's own thread takes the pipeline down.
-        if let Some(run) = &mut self.run {
-            run.stop();
-        }
         self.seat.run = self.seat.run.max(self.state.run());
     }
 }

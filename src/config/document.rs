@@ -1,11 +1,12 @@
 //! YAML text as a tree in which every key and value knows where it stands.
 //!
-//! Serde would be shorter and stop at the first mistake, without its column. Scalars stay text here: what they mean
+//! The parser is `serde_yaml`'s own, one floor below its serde side: serde would be shorter and stop at the first
+//! mistake, without its column. Scalars stay text here: what they mean
 //! is decided by the key they belong to (`value`), so a secret of digits keeps its leading zeros.
 
 use std::{collections::HashMap, sync::Arc};
 
-use granit_parser::{Event, Options, Parser, ScalarStyle, Span, StrInput};
+use serde_yaml::granit_parser::{Event, Options, Parser, ScalarStyle, Span, StrInput};
 
 use super::problem::{Diagnostic, Place};
 

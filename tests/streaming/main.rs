@@ -256,24 +256,26 @@ async fn begin_at_a_key_frame(order: [Transport; 5]) {
     }
 }
 
-/// A NAL unit a decoder can begin with: a slice of an IDR picture, SEI, SPS, PPS or a delimiter (H.264, table 7-1).
-fn begins(nal: u8) -> bool {
-    (5..=9).contains(&nal)
-}
-
 #[test]
 fn no_packet_goes_out_before_the_first_key_frame() {
     let source = Source::start(Kind { gop: 0, delay: 8, ..H264 });
     let server = Server::serving(&source);
+    const SPS: u8 = 7;
     let mut first = Raw::play(&server.url());
-    assert!(begins(first.packet().0));
+    assert_eq!(first.first_nal(), SPS);
     let mut second = Raw::play(&server.url());
-    assert!(begins(second.packet().0), "of a media that runs");
+    assert_eq!(second.first_nal(), SPS, "of a media that runs");
 }
 
 #[test]
 fn the_first_frame_is_not_the_one_that_answered_describe() {
-    let source = Source::start(Kind { gop: 0, ..H264 });
+    for kind in [Kind { gop: 0, ..H264 }, Kind { gop: 10, key_frames_on_demand: false, ..H264 }] {
+        the_first_frame_is_new(kind);
+    }
+}
+
+fn the_first_frame_is_new(kind: Kind) {
+    let source = Source::start(kind);
     let server = Server::serving(&source);
     let mut reader = Raw::set_up(&server.url());
     let described = source.stream.stats().frames;

@@ -160,8 +160,8 @@ impl Raw {
         raw
     }
 
-    /// The next RTP packet (RFC 3550, RFC 6184): the type of its (first) NAL unit and its timestamp, 90 kHz.
-    pub fn packet(&mut self) -> (u8, u32) {
+    /// The next RTP packet (RFC 3550, RFC 6184): the types of its NAL units and its timestamp, 90 kHz.
+    pub fn packet(&mut self) -> (Vec<u8>, u32) {
         loop {
             let mut header = [0; 4];
             self.socket.read_exact(&mut header).unwrap();
@@ -172,12 +172,30 @@ impl Raw {
                 continue;
             }
             let timestamp = u32::from_be_bytes(packet[4..8].try_into().unwrap());
-            let nal = match packet[12] & 0x1f {
-                24 => packet[15],
-                28 => packet[13],
-                _ => packet[12],
-            };
-            return (nal & 0x1f, timestamp);
+            let mut nals = Vec::new();
+            match packet[12] & 0x1f {
+                // STAP-A: several, each after its length.
+                24 => {
+                    let mut rest = &packet[13..];
+                    while let [high, low, nal, ..] = rest {
+                        nals.push(nal & 0x1f);
+                        rest = &rest[2 + usize::from(u16::from_be_bytes([*high, *low]))..];
+                    }
+                }
+                // FU-A: a piece of one.
+                28 => nals.push(packet[13] & 0x1f),
+                nal => nals.push(nal),
+            }
+            return (nals, timestamp);
+        }
+    }
+
+    /// The type of the first NAL unit that is neither a delimiter nor SEI (H.264, table 7-1).
+    pub fn first_nal(&mut self) -> u8 {
+        loop {
+            if let Some(nal) = self.packet().0.into_iter().find(|nal| ![6, 9].contains(nal)) {
+                return nal;
+            }
         }
     }
 

@@ -13,7 +13,12 @@
 //! | 1 | [`media`] | launch files, samples, the pipelines' clock and bus |
 //! | 0 | [`error`], [`id`], [`mode`], [`frame`], [`stream`], [`config`] | words: no hardware, no network |
 
+pub mod api;
+pub mod app;
+pub mod camera;
+pub mod command;
 pub mod config;
+pub mod device;
 pub mod error;
 pub mod frame;
 pub mod id;
@@ -21,4 +26,5 @@ pub mod media;
 pub mod mode;
 pub mod output;
 pub mod path;
+pub mod pipeline;
 pub mod stream;

@@ -2,11 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::{
-    encoder::EncoderKind,
-    section::Section,
-    value::{BitRate, words},
-};
+use super::{encoder::EncoderKind, section::Section, unit::BitRate, value::words};
 use crate::{
     frame::Codec,
     id::CameraId,

@@ -85,12 +85,13 @@ fn compose(text: &str, place: &dyn Fn(usize, usize) -> Place, written: String, p
     let mut composer = Composer { parser, place, problems, anchors: HashMap::new(), nodes: 0 };
     composer.document(&written).unwrap_or_else(|problem| {
         let place = problem.place.clone();
-        composer.problems.push(problem);
+        composer.problems.push(*problem);
         Node { place, data: Data::Faulty }
     })
 }
 
-type Fatal<T> = Result<T, Diagnostic>;
+/// Boxed: a diagnostic is large, and this travels up through every node.
+type Fatal<T> = Result<T, Box<Diagnostic>>;
 
 struct Composer<'a, 't> {
     parser: Parser<'t, StrInput<'t>>,
@@ -98,6 +99,10 @@ struct Composer<'a, 't> {
     problems: &'a mut Vec<Diagnostic>,
     anchors: HashMap<usize, (Node, usize)>,
     nodes: usize,
+}
+
+fn fatal(place: &Place, key: &str, message: impl Into<String>) -> Box<Diagnostic> {
+    Box::new(Diagnostic::new(place, key, message))
 }
 
 impl<'t> Composer<'_, 't> {
@@ -110,7 +115,7 @@ impl<'t> Composer<'_, 't> {
                 Event::StreamEnd => {
                     return Ok(root.unwrap_or(Node { place: self.place(span), data: Data::Null }));
                 }
-                _ if root.is_some() => return Err(Diagnostic::new(&self.place(span), "", "a second YAML document")),
+                _ if root.is_some() => return Err(fatal(&self.place(span), "", "a second YAML document")),
                 event => root = Some(self.node(event, span, written)?),
             }
         }
@@ -125,12 +130,12 @@ impl<'t> Composer<'_, 't> {
             Event::MappingStart(_, anchor, _) => (anchor, self.map(written)?),
             Event::Alias(anchor) => {
                 let Some((node, size)) = self.anchors.get(&anchor).cloned() else {
-                    return Err(Diagnostic::new(&place, written, "an alias inside its own anchor"));
+                    return Err(fatal(&place, written, "an alias inside its own anchor"));
                 };
                 self.count(size, &place)?;
                 return Ok(Node { place, data: node.data });
             }
-            _ => return Err(Diagnostic::new(&place, written, "no YAML value")),
+            _ => return Err(fatal(&place, written, "no YAML value")),
         };
         let node = Node { place, data };
         if anchor != 0 {
@@ -160,7 +165,7 @@ impl<'t> Composer<'_, 't> {
             let name = match key.data {
                 Data::Text(text) => text,
                 Data::Null => "null".into(),
-                _ => return Err(Diagnostic::new(&key.place, written, "a key that is not a word")),
+                _ => return Err(fatal(&key.place, written, "a key that is not a word")),
             };
             let path = if written.is_empty() { name.clone() } else { format!("{written}.{name}") };
             let (event, span) = self.event()?;
@@ -178,7 +183,7 @@ impl<'t> Composer<'_, 't> {
     fn count(&mut self, nodes: usize, place: &Place) -> Fatal<()> {
         self.nodes += nodes;
         match self.nodes > NODES {
-            true => Err(Diagnostic::new(place, "", format!("more than {NODES} values"))),
+            true => Err(fatal(place, "", format!("more than {NODES} values"))),
             false => Ok(()),
         }
     }
@@ -192,7 +197,7 @@ impl<'t> Composer<'_, 't> {
                 Some(Err(error)) => {
                     let (line, column) = (error.marker().line(), error.marker().col() + 1);
                     let message = format!("not YAML: {}", error.info());
-                    return Err(Diagnostic::new(&(self.place)(line, column), "", message));
+                    return Err(fatal(&(self.place)(line, column), "", message));
                 }
                 None => return Ok((Event::StreamEnd, Span::default())),
             }

@@ -4,7 +4,8 @@ use std::{fmt, time::Duration};
 
 use super::{
     section::Section,
-    value::{BitRate, Fault, Value, words},
+    unit::BitRate,
+    value::{Fault, Value, words},
 };
 use crate::mode::Rate;
 

@@ -2,10 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{
-    section::Section,
-    value::{ByteSize, words},
-};
+use super::{section::Section, unit::ByteSize, value::words};
 
 /// What is logged, how, and where to.
 #[derive(Clone, Debug, PartialEq)]

@@ -2,7 +2,7 @@
 //!
 //! One file a section; the `Default` of its struct is the one list of its defaults, and its `read` the one list of its
 //! keys. Text becomes a tree (`document`), the environment is laid on it (`environment`), old spellings are brought up
-//! to date (`legacy`), sections take their values (`section`, `value`), then what spans several keys is checked
+//! to date (`legacy`), sections take their values (`section`, `value`, `unit`), then what spans several keys is checked
 //! (`check`). Nothing is changed on the machine, so checking a file is safe anywhere.
 //!
 //! Not here: what any of it means. Other modules get plain structs.
@@ -24,6 +24,7 @@ mod security;
 mod server;
 mod storage;
 mod streams;
+mod unit;
 mod value;
 
 use std::path::{Path, PathBuf};
@@ -42,7 +43,8 @@ pub use security::{Algorithm, ApiKeys, Health, Jwt, RateLimiting, Security, Ssl}
 pub use server::Server;
 pub use storage::{Policy, RetentionPolicy, Storage};
 pub use streams::{Ring, Streams};
-pub use value::{BitRate, ByteSize, Secret};
+pub use unit::{BitRate, ByteSize};
+pub use value::Secret;
 
 /// Where the service keeps what must outlive it, unless somebody says otherwise.
 const STATE_DIRECTORY: &str = "/var/lib/camera-service";

@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use super::{
-    section::Section,
-    value::{ByteSize, words},
-};
+use super::{section::Section, unit::ByteSize, value::words};
 
 /// Recordings.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,9 +56,9 @@ pub struct Snapshots {
     pub format: SnapshotFormat,
     /// JPEG quality in percent where a request names none.
     pub quality: u8,
-    /// Width in pixels above which a picture is scaled down, keeping its shape.
+    /// Width in pixels above which a picture is scaled down, keeping its shape. 0: any.
     pub max_width: u32,
-    /// Height in pixels above which a picture is scaled down, keeping its shape.
+    /// Height in pixels above which a picture is scaled down, keeping its shape. 0: any.
     pub max_height: u32,
     /// Age in days at which a snapshot is deleted. 0: never.
     pub cleanup_after_days: u32,
@@ -125,8 +122,8 @@ impl Snapshots {
     pub(super) fn read(&mut self, s: &mut Section<'_>) {
         s.value("format", &mut self.format);
         s.number("quality", &mut self.quality, 1..=100);
-        s.number("max_width", &mut self.max_width, 16..=16_384);
-        s.number("max_height", &mut self.max_height, 16..=16_384);
+        s.number("max_width", &mut self.max_width, 0..=16_384);
+        s.number("max_height", &mut self.max_height, 0..=16_384);
         s.number("cleanup_after_days", &mut self.cleanup_after_days, 0..=36_500);
         s.number("max_count", &mut self.max_count, 0..=10_000_000);
     }

@@ -257,8 +257,7 @@ impl<'a> Section<'a> {
             },
             Data::List(_) | Data::Map(_) => ("has the wrong type", ""),
         };
-        let found = if T::SECRET { "a text that is not shown".into() } else { node.describe() };
-        let problem = Diagnostic::new(&node.place, written, message).found(found).valid(valid);
+        let problem = Diagnostic::new(&node.place, written, message).found(node.describe()).valid(valid);
         self.findings.problems.push(problem.nearest(text, T::words().iter().copied()));
         None
     }

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::{section::Section, value::ByteSize};
+use super::{section::Section, unit::ByteSize};
 
 /// The WebSocket and file server.
 #[derive(Clone, Debug, PartialEq)]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{section::Section, value::ByteSize};
+use super::{section::Section, unit::ByteSize};
 use crate::{frame::Codec, mode::Rate};
 
 /// What every stream is wanted to be. A device that cannot do it gives what comes nearest.

@@ -1,7 +1,7 @@
 //! The files below `pipelines/`: embedded in the binary, overridden one by one by a configured folder.
 //!
-//! A capture pipeline is one `source/`, one `encoder/` and one `tail/` file joined with `!`; an `output/` file is a
-//! pipeline of its own. Text is never substituted: what varies is set as a property of an element with a fixed name,
+//! A capture pipeline is one `source/`, one `encoder/` and one `tail/` file joined with `!`, with a `decoder/` file in
+//! between where compressed pictures are encoded anew; an `output/` file is a pipeline of its own. Text is never substituted: what varies is set as a property of an element with a fixed name,
 //! so nothing a device or a client says can change the syntax, and the joined line can be pasted into
 //! `gst-launch-1.0`.
 
@@ -46,8 +46,8 @@ impl LaunchFiles {
     }
 
     /// Several files joined with `!`, empty ones (`encoder/none`) left out.
-    pub fn join(&self, names: &[&str]) -> Result<String> {
-        let lines = names.iter().map(|name| self.line(name)).collect::<Result<Vec<_>>>()?;
+    pub fn join<S: AsRef<str>>(&self, names: &[S]) -> Result<String> {
+        let lines = names.iter().map(|name| self.line(name.as_ref())).collect::<Result<Vec<_>>>()?;
         Ok(lines.into_iter().filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ! "))
     }
 }

@@ -1,9 +1,10 @@
-//! What every GStreamer pipeline here shares: launch files, the clock, samples, errors from the bus.
+//! What every GStreamer pipeline here shares: launch files, the clock, samples, errors from the bus and the log.
 //!
 //! Not here: any particular pipeline. Capture is `pipeline`, everything else is `output`.
 
 pub mod bus;
 pub mod launch;
+pub mod log;
 pub mod sample;
 
 use gst::prelude::*;
@@ -13,6 +14,7 @@ use crate::error::{Error, Kind, Result};
 /// Initialises GStreamer and the elements linked into this binary (`isofmp4mux`, `cmafmux`). Call once, first.
 pub fn init() -> Result<()> {
     gst::init().map_err(|error| Error::with_source(Kind::Internal, "GStreamer does not start", error))?;
+    log::listen();
     gstfmp4::plugin_register_static()
         .map_err(|error| Error::with_source(Kind::Internal, "the fMP4 muxers do not register", error))
 }

@@ -1,3 +1,99 @@
 //! A path: a named stream with its source, its readers and its recorder.
+//!
+//! Every path has one task that owns it ([`task`](self)); others hold [`Paths`], ask it things and look at the
+//! [`PathStatus`] it publishes. What the source is (a camera, a test pattern) matters to nobody above this floor.
+//!
+//! Not here: which device is which camera (`camera`), and how a caller asks (`command`).
 
+mod demand;
+mod folders;
+mod recording;
+mod registry;
+mod run;
 pub mod state;
+mod task;
+
+use std::{sync::Arc, time::SystemTime};
+
+pub use demand::{Demand, Demands};
+pub use folders::Folders;
+pub use recording::{RecordingRequest, RecordingStatus, RecordingStopped};
+pub use registry::{Parts, Paths, SnapshotTaken};
+pub use state::Phase;
+
+use crate::{error::Error, pipeline::CapturePlan, stream::Stream};
+
+/// How one path is run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PathSettings {
+    /// Run from plug to unplug, instead of from the first reader to some time after the last.
+    pub always_on: bool,
+    /// On demand: how long after the last reader the pipeline stops.
+    pub close_after: std::time::Duration,
+    /// How long a camera may take from start to its first frame.
+    pub start_timeout: std::time::Duration,
+    /// How old the newest frame may get before the camera counts as frozen.
+    pub frame_timeout: std::time::Duration,
+    /// How long a pipeline may take to let go of its device before the driver counts as wedged.
+    pub stop_timeout: std::time::Duration,
+    /// What the stream keeps.
+    pub ring: crate::stream::Limits,
+}
+
+/// How a path is, right now. A snapshot; cheap to clone.
+#[derive(Clone)]
+pub struct PathStatus {
+    /// The path's name, e.g. `camera0`; readers find it at `rtsp://host:port/NAME`.
+    pub name: String,
+    /// Where it is in its life.
+    pub phase: Phase,
+    /// Whether readers may come: frames flow, or would on demand.
+    pub open: bool,
+    /// Why it is not streaming, when it should be.
+    pub trouble: Option<Error>,
+    /// What the pipeline does, while there is one.
+    pub plan: Option<Arc<CapturePlan>>,
+    /// The frames, while they flow.
+    pub stream: Option<Arc<Stream>>,
+    /// Since when they flow.
+    pub streaming_since: Option<SystemTime>,
+    /// Runs of the pipeline since the path was made.
+    pub runs: u64,
+    /// Times the path's own task had to be started again.
+    pub panics: u64,
+    /// The recording, while there is one.
+    pub recording: Option<RecordingStatus>,
+}
+
+/// Something others want to hear of at once.
+#[derive(Clone, Debug)]
+pub enum PathEvent {
+    /// The path's [`PathStatus`] changed in its phase or its trouble.
+    Changed {
+        /// The path.
+        name: String,
+    },
+    /// A recording began, or went on in a new file after the camera was away.
+    RecordingStarted {
+        /// The path.
+        name: String,
+        /// The file, without its folder.
+        filename: String,
+    },
+    /// A recording's file is complete.
+    RecordingStopped {
+        /// The path.
+        name: String,
+        /// What was recorded.
+        stopped: RecordingStopped,
+    },
+    /// A recording could not go on. What was written stays.
+    RecordingFailed {
+        /// The path.
+        name: String,
+        /// The file, without its folder.
+        filename: String,
+        /// Why.
+        error: Error,
+    },
+}

@@ -123,8 +123,10 @@ impl Stream {
             Join::Live => None,
         };
         let next = from_ring.unwrap_or_else(|| {
+            // In this order: whoever finds the request knows that the next key frame published will satisfy it.
+            let end = self.lock().end();
             self.request_key_frame();
-            self.lock().end()
+            end
         });
         Subscription { stream: Arc::clone(self), next, needs_key: true, missed: 0 }
     }

@@ -1,5 +1,7 @@
 //! Readers that share no code with the server: `retina`, ffprobe, GStreamer's rtspsrc, and a raw one that misbehaves.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,

@@ -1,5 +1,7 @@
 //! Frames for the tests: a live test pattern, encoded in this process, that honours key frame requests if told to.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
 use std::{
     sync::{Arc, Mutex},
     time::{Duration, SystemTime},

@@ -1,0 +1,30 @@
+# Two commands for a newcomer: `make run` and `make test`. Both install the Debian packages that are missing.
+
+# Everything `make run` writes is here, so that it needs no root.
+RUN_FOLDER := $(CURDIR)/.run
+
+.PHONY: run test deps lab bench
+
+# Builds and starts the service with the default configuration.
+run:
+	packaging/install-deps build run
+	CAMERA_SERVICE__STATE_DIRECTORY="$(RUN_FOLDER)" cargo run --release --locked -- run
+
+# Everything that has to hold before a change is merged. SKIP_LAB=1 leaves the camera lab out.
+test:
+	packaging/install-deps build run test $(if $(filter 1,$(SKIP_LAB)),,lab)
+	tests/all
+
+# The packages alone.
+deps:
+	packaging/install-deps
+
+# Real cameras under a guest kernel; LAB=hotplug runs the scenarios of that name.
+lab:
+	packaging/install-deps build run lab
+	tests/lab/run $(LAB)
+
+# Measures the path of a frame.
+bench:
+	packaging/install-deps build run
+	cargo bench --locked

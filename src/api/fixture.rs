@@ -1,0 +1,191 @@
+//! A served gateway without devices, for the tests of this floor. Devices are told of by hand and never opened: their
+//! paths run on demand, and nobody demands.
+
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::{broadcast, mpsc},
+    task::JoinHandle,
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{Listeners, serve};
+use crate::{
+    camera::{Cameras, Offer, Service, TestPattern, identity::Identities, registry::Registry},
+    command::{
+        Defaults, Gateway, NOTIFICATIONS, Role, RtspAddress,
+        token::{Secret, Tokens, make_token},
+    },
+    config,
+    device::{Capture, Device, DeviceEvent},
+    media::{self, launch::LaunchFiles},
+    mode::{Mode, Rate},
+    output::{
+        recorder::RecordingFormat,
+        rtsp::{RtspServer, RtspSettings},
+        snapshot::{PictureFormat, SnapshotRequest},
+        storage::NamePattern,
+    },
+    path::{Folders, Parts, PathSettings, Paths, RecordingRequest},
+    pipeline::{Encoders, Wanted},
+    stream::Limits,
+};
+
+/// Nothing here takes a fraction of it; it only ends a test that would hang.
+pub(super) const DEADLINE: Duration = Duration::from_secs(20);
+
+pub(super) struct Served {
+    pub(super) gateway: Arc<Gateway>,
+    pub(super) control: SocketAddr,
+    pub(super) health: SocketAddr,
+    pub(super) folder: tempfile::TempDir,
+    secret: Secret,
+    devices: mpsc::Sender<DeviceEvent>,
+    serving: JoinHandle<()>,
+}
+
+impl Served {
+    pub(super) async fn start(settings: config::Server) -> Self {
+        media::init().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let launch = LaunchFiles::new(None);
+        let rtsp_settings = RtspSettings { port: 0, ..RtspSettings::default() };
+        let rtsp = Arc::new(RtspServer::start(rtsp_settings, launch.clone()).unwrap());
+        let rtsp_address = RtspAddress { host: None, port: rtsp.port() };
+        let folders = Folders {
+            recordings: folder.path().into(),
+            snapshots: folder.path().into(),
+            pattern: NamePattern::default(),
+        };
+        let rtsp_host = "localhost".into();
+        let parts =
+            Parts { launch, encoders: Arc::new(Encoders::default()), rtsp, rtsp_host, folders: folders.clone() };
+        let paths = Paths::new(parts);
+        let registry = Registry::new(Identities::default(), Vec::new());
+        let (devices, device_events) = mpsc::channel(16);
+        let (cameras, _) = Cameras::spawn(registry, offer(folder.path()), paths.clone(), device_events);
+
+        let secret = Secret::new("0123456789abcdef0123456789abcdef").unwrap();
+        let gateway = Arc::new(Gateway {
+            cameras,
+            paths,
+            folders,
+            tokens: Tokens::new(&secret),
+            rtsp: rtsp_address,
+            defaults: Defaults {
+                snapshot: SnapshotRequest {
+                    format: PictureFormat::Jpeg,
+                    quality: 90,
+                    max_width: None,
+                    max_height: None,
+                },
+                recording: RecordingRequest { format: RecordingFormat::Fmp4, limit: None },
+            },
+            started: Instant::now(),
+            stopping: CancellationToken::new(),
+            notifications: broadcast::channel(NOTIFICATIONS).0,
+        });
+        let listeners = Listeners {
+            control: TcpListener::bind("127.0.0.1:0").await.unwrap(),
+            health: TcpListener::bind("127.0.0.1:0").await.unwrap(),
+        };
+        let (control, health) = (listeners.control.local_addr().unwrap(), listeners.health.local_addr().unwrap());
+        let serving = tokio::spawn(serve(listeners, settings, Arc::clone(&gateway)));
+        Self { gateway, control, health, folder, secret, devices, serving }
+    }
+
+    pub(super) fn token(&self, role: Role) -> String {
+        make_token(&self.secret, role, Duration::from_secs(600), "tester").unwrap()
+    }
+
+    /// Tells of a webcam with modes such as `MJPG 1280x720@30`, and waits until it is a camera.
+    pub(super) async fn plug(&self, node: &str, modes: &[&str]) {
+        let device = Device {
+            node: node.into(),
+            links: Vec::new(),
+            id_path: Some(format!("pci-0000:00:14.0-usb-0:{node}:1.0")),
+            index: 0,
+            usb: None,
+            name: "Test Webcam".into(),
+        };
+        let (driver, card, bus_info) = ("uvcvideo".into(), "Test Webcam".into(), "usb-1".into());
+        let modes = modes.iter().map(|text| mode(text)).collect();
+        let mut events = self.gateway.cameras.events();
+        let capture = Capture { driver, card, bus_info, modes };
+        self.devices.send(DeviceEvent::Ready { device, capture }).await.unwrap();
+        timeout(DEADLINE, events.recv()).await.expect("a camera").unwrap();
+    }
+
+    pub(super) async fn unplug(&self, node: &str) {
+        self.devices.send(DeviceEvent::Gone { node: node.into() }).await.unwrap();
+    }
+
+    /// Stops serving and waits until every connection has ended.
+    pub(super) async fn stop(self) {
+        self.gateway.stopping.cancel();
+        timeout(DEADLINE, self.serving).await.expect("every connection ends").unwrap();
+    }
+}
+
+/// What came back over HTTP.
+pub(super) struct Reply {
+    pub(super) status: u16,
+    pub(super) head: String,
+    pub(super) body: String,
+}
+
+impl Reply {
+    /// A header's value; empty when it is not there.
+    pub(super) fn header(&self, name: &str) -> &str {
+        let fields = self.head.lines().filter_map(|line| line.split_once(": "));
+        fields.filter(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value).next().unwrap_or("")
+    }
+}
+
+/// Sends one request, written by hand so that nothing tidies it up on the way. `headers` end with CR LF each.
+pub(super) async fn http(address: SocketAddr, request_line: &str, headers: &str) -> Reply {
+    let request = format!("{request_line}\r\nhost: test\r\nconnection: close\r\n{headers}\r\n");
+    let mut connection = TcpStream::connect(address).await.unwrap();
+    connection.write_all(request.as_bytes()).await.unwrap();
+    let mut reply = String::new();
+    timeout(DEADLINE, connection.read_to_string(&mut reply)).await.expect("a reply").unwrap();
+    let (head, body) = reply.split_once("\r\n\r\n").expect("a head");
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    Reply { status, head: head.to_owned(), body: body.to_owned() }
+}
+
+fn offer(folder: &std::path::Path) -> Offer {
+    let settings = PathSettings {
+        always_on: false,
+        close_after: Duration::from_secs(10),
+        start_timeout: DEADLINE,
+        frame_timeout: DEADLINE,
+        stop_timeout: DEADLINE,
+        ring: Limits::default(),
+    };
+    Offer {
+        default: Service { wanted: Wanted::default(), settings, name: None },
+        pinned: Vec::new(),
+        test_pattern: TestPattern::Never,
+        identities: folder.join("identities.json"),
+    }
+}
+
+fn mode(text: &str) -> Mode {
+    let (format, rest) = text.split_once(' ').unwrap();
+    let (size, rate) = rest.split_once('@').unwrap();
+    let (width, height) = size.split_once('x').unwrap();
+    Mode {
+        format: format.parse().unwrap(),
+        width: width.parse().unwrap(),
+        height: height.parse().unwrap(),
+        rate: Rate::per_second(rate.parse().unwrap()),
+    }
+}

@@ -1,0 +1,73 @@
+//! HTTP, WebSocket, JSON: how commands come in and replies go out. warp lives here and nowhere else.
+//!
+//! A request arrives, becomes a command, returns a reply: [`listen`](self) accepts connections, the routes below tell
+//! WebSockets from downloads, `rpc` does the rest. What commands do is `command`'s.
+
+mod credentials;
+mod errors;
+mod files;
+#[cfg(test)]
+mod fixture;
+mod health;
+mod listen;
+pub mod rpc;
+mod upgrade;
+
+use std::{convert::Infallible, sync::Arc};
+
+use tokio::net::TcpListener;
+use tokio_util::task::TaskTracker;
+use warp::{Filter, http::HeaderMap, reply::Response};
+
+use crate::{
+    command::{Gateway, announce},
+    config,
+};
+
+/// The sockets to serve on. The caller binds them, so that it can say which port was taken, and use port 0.
+#[derive(Debug)]
+pub struct Listeners {
+    /// The WebSocket and the downloads.
+    pub control: TcpListener,
+    /// The health probes.
+    pub health: TcpListener,
+}
+
+/// Serves until [`Gateway::stopping`], then tells the clients (close code 1001) and returns when the last connection has
+/// ended: replies under way are still given. How long that may take is the caller's to say.
+pub async fn serve(listeners: Listeners, settings: config::Server, gateway: Arc<Gateway>) {
+    let connections = TaskTracker::new();
+    let (stopping, header_timeout) = (gateway.stopping.clone(), settings.read_timeout);
+    let control = control_routes(settings, Arc::clone(&gateway), connections.clone());
+    let health = health::routes(Arc::clone(&gateway));
+    tokio::join!(
+        listen::accept(listeners.control, warp::service(control), header_timeout, &stopping, &connections),
+        listen::accept(listeners.health, warp::service(health), header_timeout, &stopping, &connections),
+        announce(gateway),
+    );
+    connections.close();
+    connections.wait().await;
+}
+
+fn control_routes(
+    settings: config::Server,
+    gateway: Arc<Gateway>,
+    connections: TaskTracker,
+) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone {
+    let files = files::routes(&gateway);
+    let sockets = Arc::new(rpc::socket::Sockets::new(settings, gateway, connections));
+    let websocket = warp::get()
+        .and(warp::path::full())
+        .and(warp::header::headers_cloned())
+        .and(warp::ext::optional::<hyper::upgrade::OnUpgrade>())
+        .and_then(move |path: warp::path::FullPath, headers: HeaderMap, on_upgrade| {
+            let sockets = Arc::clone(&sockets);
+            async move {
+                match path.as_str() == sockets.path() {
+                    true => Ok(sockets.open(&headers, on_upgrade)),
+                    false => Err(warp::reject::not_found()),
+                }
+            }
+        });
+    files.or(websocket).unify().recover(errors::rejected).unify()
+}

@@ -1,0 +1,313 @@
+//! One WebSocket: requests in, replies and notifications out.
+//!
+//! One task for each socket does both, so there is nothing between it and the connection to fill up: while a client
+//! does not read, nothing more is read from it, and past the write timeout it is dropped. Notifications wait in the
+//! broadcast ring that all sockets share; a socket that falls behind the ring is dropped too. Neither delays another.
+
+use std::{future::poll_fn, ops::ControlFlow, pin::Pin, sync::Arc, task::Poll, time::Duration};
+
+use futures_util::{SinkExt, StreamExt, stream::FuturesUnordered};
+use hyper::upgrade::OnUpgrade;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    sync::{Semaphore, broadcast},
+    task::JoinHandle,
+    time::{Instant, Sleep, sleep, timeout},
+};
+use tokio_tungstenite::tungstenite::{
+    self, Bytes, Message, Utf8Bytes,
+    error::ProtocolError,
+    protocol::{CloseFrame, frame::coding::CloseCode},
+};
+use tokio_util::task::TaskTracker;
+use warp::{
+    http::{HeaderMap, StatusCode},
+    reply::Response,
+};
+
+use super::{Table, envelope};
+use crate::{
+    api::{
+        credentials, errors,
+        upgrade::{self, WebSocket},
+    },
+    command::{Gateway, Notification, access::Caller},
+    config,
+    error::{Error, Kind},
+};
+
+/// Messages of one socket whose replies take time, at once. Further ones are not read until one of these is answered.
+const MAX_IN_FLIGHT: usize = 16;
+
+/// How long a client may take to hang up after it was told that the conversation is over.
+const CLOSE_WAIT: Duration = Duration::from_secs(2);
+
+/// What all sockets share.
+pub(in crate::api) struct Sockets {
+    settings: Arc<config::Server>,
+    table: Arc<Table>,
+    gateway: Arc<Gateway>,
+    tasks: TaskTracker,
+    places: Arc<Semaphore>,
+}
+
+impl Sockets {
+    /// No sockets yet. Their tasks and those of their commands are counted in `tasks`.
+    pub(in crate::api) fn new(settings: config::Server, gateway: Arc<Gateway>, tasks: TaskTracker) -> Self {
+        let places = Arc::new(Semaphore::new(settings.max_connections as usize));
+        Self { settings: Arc::new(settings), table: Arc::default(), gateway, tasks, places }
+    }
+
+    /// The path they are opened on.
+    pub(in crate::api) fn path(&self) -> &str {
+        &self.settings.websocket_path
+    }
+
+    /// Answers a request for a socket and, where the answer is yes, serves the socket in a task of its own.
+    pub(in crate::api) fn open(&self, headers: &HeaderMap, on_upgrade: Option<OnUpgrade>) -> Response {
+        let caller = match credentials::caller(headers, &self.gateway.tokens) {
+            Ok(caller) => caller,
+            Err(error) => return errors::http(&error, &Caller::new(None, None)),
+        };
+        let reply = match upgrade::accept(headers) {
+            Ok(reply) => reply,
+            Err(refusal) => return *refusal,
+        };
+        let Some(on_upgrade) = on_upgrade else {
+            return errors::plain(StatusCode::BAD_REQUEST, "this connection cannot become a WebSocket");
+        };
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+            let kind = Kind::RateLimited { retry_after: Duration::from_secs(1) };
+            return errors::http(&Error::new(kind, "there are as many sockets as are allowed"), &caller);
+        };
+        let conversation = Conversation {
+            caller,
+            table: Arc::clone(&self.table),
+            gateway: Arc::clone(&self.gateway),
+            settings: Arc::clone(&self.settings),
+            tasks: self.tasks.clone(),
+        };
+        self.tasks.spawn(async move {
+            let _place = place;
+            let session = conversation.caller.session_id();
+            tracing::debug!(%session, "socket opened");
+            match upgrade::finish(on_upgrade, conversation.settings.max_message_size.0 as usize).await {
+                Ok(socket) => conversation.run(socket).await,
+                Err(error) => tracing::debug!(%session, %error, "no socket came of it"),
+            }
+            tracing::debug!(%session, "socket closed");
+        });
+        reply
+    }
+}
+
+/// Why a conversation is over.
+#[derive(Debug)]
+enum End {
+    /// The client has gone, or does not read: there is nobody to tell.
+    Gone,
+    /// To be told with this code (RFC 6455 section 7.4) and reason.
+    Tell(CloseCode, &'static str),
+}
+
+type Step = ControlFlow<End>;
+
+struct Conversation {
+    caller: Caller,
+    table: Arc<Table>,
+    gateway: Arc<Gateway>,
+    settings: Arc<config::Server>,
+    tasks: TaskTracker,
+}
+
+/// Replies that are still being worked on. Dropping it lets go of the replies; the work goes on.
+type InFlight = FuturesUnordered<JoinHandle<Option<String>>>;
+
+impl Conversation {
+    async fn run(self, mut socket: WebSocket) {
+        let end = self.converse(&mut socket).await;
+        tracing::debug!(session = %self.caller.session_id(), ?end, "conversation over");
+        if let End::Tell(code, reason) = end {
+            let told = async {
+                let frame = CloseFrame { code, reason: Utf8Bytes::from_static(reason) };
+                if socket.send(Message::Close(Some(frame))).await.is_ok() {
+                    hang_up(&mut socket).await;
+                }
+            };
+            // Whoever does not take even this is let go of.
+            let _ = timeout(CLOSE_WAIT, told).await;
+        }
+    }
+
+    async fn converse(&self, socket: &mut WebSocket) -> End {
+        let mut notifications = self.gateway.notifications.subscribe();
+        let mut in_flight = InFlight::new();
+        let mut pulse = Pulse::new(&self.settings);
+        loop {
+            let reading = in_flight.len() < MAX_IN_FLIGHT;
+            let step = tokio::select! {
+                () = self.gateway.stopping.cancelled() => break,
+                message = socket.next(), if reading => {
+                    pulse.felt();
+                    self.received(message, socket, &mut in_flight).await
+                }
+                Some(reply) = in_flight.next() => self.reply(reply.ok().flatten(), socket).await,
+                notification = notifications.recv() => self.notify(notification, socket).await,
+                () = pulse.due() => match pulse.ask(reading) {
+                    true => self.send(Message::Ping(Bytes::new()), socket).await,
+                    false => Step::Break(End::Gone),
+                },
+            };
+            if let Step::Break(end) = step {
+                return end;
+            }
+        }
+        // The service is stopping: what was asked is still answered (every command has its deadline), then goodbye.
+        while let Some(reply) = in_flight.next().await {
+            if let Step::Break(end) = self.reply(reply.ok().flatten(), socket).await {
+                return end;
+            }
+        }
+        End::Tell(CloseCode::Away, "the service is stopping")
+    }
+
+    async fn received(
+        &self,
+        message: Option<Result<Message, tungstenite::Error>>,
+        socket: &mut WebSocket,
+        in_flight: &mut InFlight,
+    ) -> Step {
+        match message {
+            Some(Ok(Message::Text(text))) => match self.answer(text).await {
+                Answer::Now(reply) => self.reply(reply, socket).await,
+                Answer::Later(task) => {
+                    in_flight.push(task);
+                    Step::Continue(())
+                }
+            },
+            Some(Ok(Message::Binary(_))) => Step::Break(End::Tell(CloseCode::Unsupported, "only text is spoken here")),
+            // Pings and close frames are answered by the layer below.
+            Some(Ok(_)) => Step::Continue(()),
+            Some(Err(error)) => Step::Break(end_for(&error)),
+            None => Step::Break(End::Gone),
+        }
+    }
+
+    /// Works on a message here as long as that takes no waiting, so that quick replies come in the order of their
+    /// requests; what has to wait goes on in a task of its own.
+    async fn answer(&self, text: Utf8Bytes) -> Answer {
+        let (table, caller, gateway) = (Arc::clone(&self.table), self.caller.clone(), Arc::clone(&self.gateway));
+        let mut work = Box::pin(async move {
+            let call = |call| table.call(call, &caller, &gateway);
+            envelope::answer(&text, call).await
+        });
+        let first = poll_fn(|context| Poll::Ready(work.as_mut().poll(context))).await;
+        match first {
+            Poll::Ready(reply) => Answer::Now(reply),
+            Poll::Pending => Answer::Later(self.tasks.spawn(work)),
+        }
+    }
+
+    async fn reply(&self, reply: Option<String>, socket: &mut WebSocket) -> Step {
+        match reply {
+            Some(text) => self.send(Message::text(text), socket).await,
+            None => Step::Continue(()),
+        }
+    }
+
+    async fn notify(
+        &self,
+        notification: Result<Arc<Notification>, broadcast::error::RecvError>,
+        socket: &mut WebSocket,
+    ) -> Step {
+        match notification {
+            Ok(notification) if self.caller.identity().is_ok() => {
+                let params = notification.params(&self.caller, &self.gateway);
+                self.reply(envelope::notification(notification.method(), &params), socket).await
+            }
+            Ok(_) => Step::Continue(()),
+            Err(broadcast::error::RecvError::Lagged(missed)) => {
+                tracing::warn!(session = %self.caller.session_id(), missed, "dropped: it does not read its notifications");
+                Step::Break(End::Gone)
+            }
+            Err(broadcast::error::RecvError::Closed) => {
+                Step::Break(End::Tell(CloseCode::Away, "the service is stopping"))
+            }
+        }
+    }
+
+    async fn send(&self, message: Message, socket: &mut WebSocket) -> Step {
+        match timeout(self.settings.write_timeout, socket.send(message)).await {
+            Ok(Ok(())) => Step::Continue(()),
+            Ok(Err(error)) => Step::Break(end_for(&error)),
+            Err(_) => {
+                tracing::warn!(session = %self.caller.session_id(), "dropped: it does not read");
+                Step::Break(End::Gone)
+            }
+        }
+    }
+}
+
+enum Answer {
+    Now(Option<String>),
+    Later(JoinHandle<Option<String>>),
+}
+
+/// What a client is told about an error of its connection.
+fn end_for(error: &tungstenite::Error) -> End {
+    use tungstenite::Error as Failed;
+    match error {
+        Failed::Capacity(_) => End::Tell(CloseCode::Size, "the message is too long"),
+        Failed::Utf8(_) => End::Tell(CloseCode::Invalid, "text is UTF-8"),
+        Failed::Protocol(ProtocolError::ResetWithoutClosingHandshake) => End::Gone,
+        Failed::Protocol(_) => End::Tell(CloseCode::Protocol, "this is not WebSocket"),
+        _ => End::Gone,
+    }
+}
+
+/// Ends our half of the connection and reads away what the client still sends: closing with unread bytes would reset
+/// the connection, and the client might never see the close frame.
+async fn hang_up(socket: &mut WebSocket) {
+    let connection = socket.get_mut();
+    if connection.shutdown().await.is_ok() {
+        let mut unread = [0; 4096];
+        while connection.read(&mut unread).await.is_ok_and(|bytes| bytes > 0) {}
+    }
+}
+
+/// When to ask a client whether it is still there, and for how long to wait for its answer.
+struct Pulse {
+    interval: Duration,
+    wait: Duration,
+    asked: bool,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl Pulse {
+    fn new(settings: &config::Server) -> Self {
+        let (interval, wait) = (settings.ping_interval, settings.pong_wait);
+        Self { interval, wait, asked: false, timer: Box::pin(sleep(interval)) }
+    }
+
+    /// Anything the client sends shows that it is there.
+    fn felt(&mut self) {
+        if std::mem::take(&mut self.asked) {
+            self.timer.as_mut().reset(Instant::now() + self.interval);
+        }
+    }
+
+    async fn due(&mut self) {
+        self.timer.as_mut().await;
+    }
+
+    /// Whether to ask (again); no when the last question went without answer while answers were being read.
+    fn ask(&mut self, reading: bool) -> bool {
+        let silent = std::mem::replace(&mut self.asked, true) && reading;
+        self.timer.as_mut().reset(Instant::now() + self.wait);
+        !silent
+    }
+}
+
+#[cfg(test)]
+#[path = "socket_tests.rs"]
+mod tests;

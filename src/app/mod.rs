@@ -1,0 +1,270 @@
+//! The only place that knows every part: builds them from the configuration, runs them, takes them down in order.
+
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use sd_notify::NotifyState;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{Signal, SignalKind, signal},
+    sync::{broadcast, mpsc},
+    task::{JoinHandle, spawn_blocking},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    api,
+    camera::{Cameras, identity::Identities, registry::Registry},
+    command::{Gateway, Role, token},
+    config::Config,
+    device::{DeviceEvent, monitor},
+    error::{Error, Kind, Result},
+    media::{self, launch::LaunchFiles},
+    output::rtsp::RtspServer,
+    path::{Parts, Paths},
+    pipeline::Encoders,
+};
+
+mod settings;
+
+/// Device events on their way from udev's thread. That thread waits when it is full; the kernel's own queue is behind it,
+/// and an overflow there means enumerating again.
+const DEVICE_EVENTS: usize = 64;
+
+/// How long the device monitor may take to stop.
+const MONITOR_STOP: Duration = Duration::from_secs(2);
+
+/// The running service.
+pub struct App {
+    cameras: Cameras,
+    paths: Paths,
+    rtsp: Arc<RtspServer>,
+    monitor: Option<monitor::Monitor>,
+    camera_task: JoinHandle<()>,
+    servers: JoinHandle<()>,
+    stopping: CancellationToken,
+    control_address: SocketAddr,
+    health_address: SocketAddr,
+    grace: Duration,
+}
+
+impl App {
+    /// Builds everything and starts it, with the kernel's devices. Returns when clients can connect.
+    /// Errors name what is in the way: a port, a folder, a plugin.
+    pub async fn start(config: Config) -> Result<Self> {
+        let (events, devices) = mpsc::channel(DEVICE_EVENTS);
+        let watch = config.camera.discovery_enabled.then(|| settings::monitor(&config));
+        let mut app = Self::start_with(config, devices).await?;
+        app.monitor = watch.map(|settings| monitor::spawn(settings, events)).transpose()?;
+        Ok(app)
+    }
+
+    /// As [`App::start`], with devices told by somebody else: the seam for tests.
+    pub async fn start_with(config: Config, devices: mpsc::Receiver<DeviceEvent>) -> Result<Self> {
+        let started = Instant::now();
+        let control = bind(settings::control_address(&config)).await?;
+        let health = bind(settings::health_address(&config)).await?;
+        let (control_address, health_address) = (local(&control)?, local(&health)?);
+        let folders = settings::folders(&config)?;
+        let (hands, config) = blocking(move || Hands::ready(&config).map(|hands| (hands, config))).await?;
+
+        let paths = Paths::new(Parts {
+            launch: hands.launch,
+            encoders: Arc::new(hands.encoders),
+            rtsp: Arc::clone(&hands.rtsp),
+            rtsp_host: settings::rtsp_host(&config),
+            folders: folders.clone(),
+        });
+        let registry = Registry::new(hands.identities, settings::pins(&config));
+        let (cameras, camera_task) = Cameras::spawn(registry, settings::offer(&config), paths.clone(), devices);
+        let stopping = CancellationToken::new();
+        let gateway = Gateway {
+            cameras: cameras.clone(),
+            paths: paths.clone(),
+            folders,
+            tokens: token::Tokens::new(&hands.secret),
+            rtsp: settings::rtsp_address(&config, hands.rtsp.port()),
+            defaults: settings::defaults(&config),
+            started,
+            stopping: stopping.clone(),
+            notifications: broadcast::Sender::new(crate::command::NOTIFICATIONS),
+        };
+        let grace = config.server.shutdown_timeout;
+        tracing::info!("control at ws://{control_address}{}", config.server.websocket_path);
+        tracing::info!("health at http://{health_address}/health");
+        let listeners = api::Listeners { control, health };
+        let servers = tokio::spawn(api::serve(listeners, config.server, Arc::new(gateway)));
+        let (rtsp, monitor) = (hands.rtsp, None);
+        Ok(Self {
+            cameras,
+            paths,
+            rtsp,
+            monitor,
+            camera_task,
+            servers,
+            stopping,
+            control_address,
+            health_address,
+            grace,
+        })
+    }
+
+    /// Runs until SIGTERM or SIGINT, then drains. A second signal ends the process at once.
+    pub async fn run_until_told(self) -> Result<()> {
+        let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+        notify(&[NotifyState::Ready]);
+        let watchdog = tokio::spawn(feed_watchdog());
+        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        let grace = self.grace;
+        let drained = tokio::select! {
+            drained = tokio::time::timeout(grace, self.drain()) => drained.is_ok(),
+            _ = terminate.recv() => false,
+            _ = interrupt.recv() => false,
+        };
+        watchdog.abort();
+        match drained {
+            true => Ok(()),
+            false => Err(Error::internal("the service was ended before everything was closed")),
+        }
+    }
+
+    /// Takes everything down, in the order in which nothing is lost.
+    pub async fn drain(mut self) {
+        tracing::info!("stopping");
+        notify(&[NotifyState::Stopping]);
+        // First what cannot be had again. Clients are still there to hear of it.
+        self.paths.close_recordings().await;
+        // No new callers. Sockets are told, and replies under way are finished.
+        self.stopping.cancel();
+        // No new devices.
+        if let Some(monitor) = self.monitor.take() {
+            logged("the device monitor", blocking(move || monitor.stop(MONITOR_STOP)).await);
+        }
+        self.camera_task.abort();
+        // Readers leave and pipelines stop.
+        self.paths.close().await;
+        let rtsp = Arc::clone(&self.rtsp);
+        logged("the RTSP server", blocking(move || rtsp.stop()).await);
+        if let Err(error) = self.servers.await {
+            tracing::error!(%error, "the control servers failed");
+        }
+        tracing::info!("stopped");
+    }
+
+    /// The cameras.
+    pub fn cameras(&self) -> &Cameras {
+        &self.cameras
+    }
+
+    /// The paths.
+    pub fn paths(&self) -> &Paths {
+        &self.paths
+    }
+
+    /// Where the WebSocket listens.
+    pub fn control_address(&self) -> SocketAddr {
+        self.control_address
+    }
+
+    /// Where health is asked.
+    pub fn health_address(&self) -> SocketAddr {
+        self.health_address
+    }
+
+    /// The port RTSP is served on.
+    pub fn rtsp_port(&self) -> u16 {
+        self.rtsp.port()
+    }
+}
+
+/// What is started with blocking calls, before anything runs.
+struct Hands {
+    launch: LaunchFiles,
+    encoders: Encoders,
+    rtsp: Arc<RtspServer>,
+    identities: Identities,
+    secret: token::Secret,
+}
+
+impl Hands {
+    fn ready(config: &Config) -> Result<Self> {
+        media::init()?;
+        for folder in config.folders() {
+            std::fs::create_dir_all(folder).map_err(|error| {
+                let message = format!("folder {} cannot be made", folder.display());
+                Error::with_source(Kind::Dependency { dependency: "disk".into() }, message, error)
+            })?;
+        }
+        let launch = LaunchFiles::new(config.pipelines_directory.clone());
+        let encoders = Encoders::probe(&config.encoder.order, &launch, config.encoder.trial_timeout);
+        Ok(Self {
+            encoders,
+            rtsp: Arc::new(RtspServer::start(settings::rtsp(config), launch.clone())?),
+            identities: Identities::load(&config.state_directory.join("identity.json"))?,
+            secret: settings::secret(config)?,
+            launch,
+        })
+    }
+}
+
+/// Makes a token for a client, signed with the secret the service would use. Blocks on the disk.
+/// Errors: the secret cannot be read or made.
+pub fn make_token(config: &Config, role: Role, user: &str, hours: Option<u32>) -> Result<String> {
+    std::fs::create_dir_all(&config.state_directory).map_err(|error| {
+        let message = format!("folder {} cannot be made", config.state_directory.display());
+        Error::with_source(Kind::Dependency { dependency: "disk".into() }, message, error)
+    })?;
+    let hours = hours.unwrap_or(config.security.jwt.expiry_hours);
+    token::make_token(&settings::secret(config)?, role, Duration::from_secs(u64::from(hours) * 3600), user)
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let message = match error.kind() {
+            std::io::ErrorKind::AddrInUse => format!("port {} is taken by another program", address.port()),
+            std::io::ErrorKind::PermissionDenied => {
+                format!("port {} needs a privilege this user lacks", address.port())
+            }
+            _ => format!("cannot listen on {address}"),
+        };
+        Error::with_source(Kind::Dependency { dependency: "port".into() }, message, error)
+    })
+}
+
+fn local(listener: &TcpListener) -> Result<SocketAddr> {
+    listener.local_addr().map_err(|error| Error::with_source(Kind::Internal, "a listener has no address", error))
+}
+
+fn listen(kind: SignalKind) -> Result<Signal> {
+    signal(kind).map_err(|error| Error::with_source(Kind::Internal, "signals cannot be listened to", error))
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    spawn_blocking(work).await.map_err(|error| Error::with_source(Kind::Internal, "a part did not start", error))?
+}
+
+fn logged(what: &str, result: Result<()>) {
+    if let Err(error) = result {
+        tracing::error!("{what} did not stop: {}", error.chain());
+    }
+}
+
+/// Tells systemd, where it listens. A failure is worth a line, not the service.
+fn notify(states: &[NotifyState]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::warn!(%error, "systemd was not told");
+    }
+}
+
+/// Feeds systemd's watchdog at half its time. It runs on the same runtime as the paths: a runtime that hangs feeds nothing.
+async fn feed_watchdog() {
+    let Some(timeout) = sd_notify::watchdog_enabled() else { return };
+    let mut tick = tokio::time::interval(timeout / 2);
+    loop {
+        tick.tick().await;
+        notify(&[NotifyState::Watchdog]);
+    }
+}

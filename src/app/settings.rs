@@ -1,0 +1,181 @@
+//! From the configuration's words to what each part is started with. Nothing is decided here.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use crate::{
+    camera::{self, Offer, identity::Matcher, identity::Pin},
+    command::{Defaults, RtspAddress, token},
+    config::{self, Config},
+    device::monitor,
+    error::Result,
+    output::{
+        recorder::RecordingFormat,
+        rtsp::{ReaderEvent, RtspSettings},
+        snapshot::{PictureFormat, SnapshotRequest},
+        storage::NamePattern,
+    },
+    path::{Folders, PathSettings, RecordingRequest},
+    pipeline::Wanted,
+    stream::Limits,
+};
+
+pub(super) fn control_address(config: &Config) -> SocketAddr {
+    (config.server.host, config.server.port).into()
+}
+
+pub(super) fn health_address(config: &Config) -> SocketAddr {
+    (config.security.health.bind_address, config.security.health.port).into()
+}
+
+pub(super) fn rtsp(config: &Config) -> RtspSettings {
+    RtspSettings {
+        address: config.rtsp.bind_address,
+        port: config.mediamtx.rtsp_port,
+        session_timeout: config.rtsp.session_timeout,
+        idle_timeout: config.rtsp.idle_timeout,
+        max_connections: config.rtsp.max_readers as usize,
+        events: Arc::new(|event| match event {
+            ReaderEvent::Joined(reader) => {
+                tracing::info!(path = reader.path, remote = %reader.remote, transport = %reader.transport, "a reader came");
+            }
+            ReaderEvent::Left(reader) => {
+                tracing::info!(path = reader.path, remote = %reader.remote, transport = %reader.transport, "a reader left");
+            }
+        }),
+        ..RtspSettings::default()
+    }
+}
+
+/// What the log calls this host, so that a URL in it can be copied.
+pub(super) fn rtsp_host(config: &Config) -> String {
+    let bound = config.rtsp.bind_address;
+    let address = if bound.is_unspecified() { "localhost".into() } else { bound.to_string() };
+    config.mediamtx.host.clone().unwrap_or(address)
+}
+
+/// How clients are told to reach RTSP, now that its port is known.
+pub(super) fn rtsp_address(config: &Config, port: u16) -> RtspAddress {
+    RtspAddress { host: config.mediamtx.host.clone(), port }
+}
+
+pub(super) fn monitor(config: &Config) -> monitor::Settings {
+    monitor::Settings { probe_deadline: config.camera.detection_timeout, ..monitor::Settings::default() }
+}
+
+/// Error: the file name pattern does not parse.
+pub(super) fn folders(config: &Config) -> Result<Folders> {
+    Ok(Folders {
+        recordings: config.mediamtx.recordings_path.clone(),
+        snapshots: config.mediamtx.snapshots_path.clone(),
+        pattern: NamePattern::parse(&config.recording.file_name_pattern)?,
+    })
+}
+
+/// The configured secret, or the one kept in the state directory. Blocks on the disk.
+pub(super) fn secret(config: &Config) -> Result<token::Secret> {
+    match config.security.jwt.secret_key.expose() {
+        "" => token::Secret::kept_in(&config.state_directory.join("jwt-secret")),
+        secret => token::Secret::new(secret),
+    }
+}
+
+pub(super) fn pins(config: &Config) -> Vec<Pin> {
+    let pin = |(entry, pin): (usize, &config::Pin)| Pin {
+        matcher: Matcher {
+            serial: pin.matches.serial.clone(),
+            path: pin.matches.path.clone(),
+            name: pin.matches.name.clone(),
+            node: pin.matches.node.as_ref().map(|node| node.display().to_string()),
+        },
+        id: pin.id,
+        ignore: pin.ignore,
+        entry,
+    };
+    config.camera.devices.iter().enumerate().map(pin).collect()
+}
+
+pub(super) fn offer(config: &Config) -> Offer {
+    let default = camera::Service { wanted: wanted(config), settings: path(config), name: None };
+    let pinned = |pin: &config::Pin| camera::Service {
+        wanted: Wanted {
+            codec: pin.codec.unwrap_or(default.wanted.codec),
+            mode: pin.mode,
+            encoder: pin.encoder,
+            bitrate: pin.bitrate.map_or(default.wanted.bitrate, |rate| rate.0),
+            ..default.wanted.clone()
+        },
+        settings: PathSettings {
+            always_on: pin.auto_start.unwrap_or(default.settings.always_on),
+            ..default.settings.clone()
+        },
+        name: pin.name.clone(),
+    };
+    Offer {
+        pinned: config.camera.devices.iter().map(pinned).collect(),
+        default: default.clone(),
+        test_pattern: match config.camera.test_pattern {
+            config::TestPattern::Auto => camera::TestPattern::Auto,
+            config::TestPattern::Always => camera::TestPattern::Always,
+            config::TestPattern::Never => camera::TestPattern::Never,
+        },
+        identities: config.state_directory.join("identity.json"),
+    }
+}
+
+pub(super) fn defaults(config: &Config) -> Defaults {
+    let snapshots = &config.snapshots;
+    let some = |pixels: u32| (pixels > 0).then_some(pixels);
+    Defaults {
+        snapshot: SnapshotRequest {
+            format: match snapshots.format {
+                config::SnapshotFormat::Jpeg => PictureFormat::Jpeg,
+                config::SnapshotFormat::Png => PictureFormat::Png,
+            },
+            quality: snapshots.quality,
+            max_width: some(snapshots.max_width),
+            max_height: some(snapshots.max_height),
+        },
+        recording: RecordingRequest {
+            format: match config.recording.format {
+                config::RecordingFormat::Fmp4 => RecordingFormat::Fmp4,
+                config::RecordingFormat::Mp4 => RecordingFormat::Mp4,
+                config::RecordingFormat::Mkv => RecordingFormat::Mkv,
+            },
+            limit: Some(config.recording.max_duration).filter(|limit| !limit.is_zero()),
+        },
+    }
+}
+
+fn wanted(config: &Config) -> Wanted {
+    let (streams, encoder) = (&config.streams, &config.encoder);
+    Wanted {
+        codec: streams.codec,
+        width: streams.width,
+        height: streams.height,
+        rate: streams.rate,
+        mode: None,
+        encoder: None,
+        order: encoder.order.clone(),
+        bitrate: encoder.bitrate.0,
+        gop: encoder.gop,
+        profile: encoder.profile,
+        level: encoder.level,
+        preset: encoder.preset,
+    }
+}
+
+fn path(config: &Config) -> PathSettings {
+    let streams = &config.streams;
+    PathSettings {
+        always_on: config.camera.auto_start_streams,
+        close_after: streams.close_after,
+        start_timeout: streams.start_timeout,
+        frame_timeout: streams.frame_timeout,
+        stop_timeout: std::time::Duration::from_secs(5),
+        ring: Limits {
+            gops: streams.ring.gops as usize,
+            bytes: usize::try_from(streams.ring.size.0).unwrap_or(usize::MAX),
+            frames: streams.ring.frames as usize,
+        },
+    }
+}

@@ -1,0 +1,20 @@
+//! Log lines: readable on a terminal, JSON on request, to standard error, where systemd's journal takes them.
+
+use camera_service::{
+    config::{LogFormat, Logging},
+    error::{Error, Result},
+};
+use tracing_subscriber::EnvFilter;
+
+/// Starts logging. `RUST_LOG` goes before the configured level. Error: the level is not one.
+pub fn init(logging: &Logging, format: Option<LogFormat>) -> Result<()> {
+    let filter = EnvFilter::try_from_default_env()
+        .or_else(|_| EnvFilter::try_new(logging.level.to_string()))
+        .map_err(|error| Error::internal(format!("the log level does not parse: {error}")))?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started = match format.unwrap_or(logging.format) {
+        LogFormat::Json => builder.json().try_init(),
+        LogFormat::Human => builder.with_target(false).try_init(),
+    };
+    started.map_err(|error| Error::internal(format!("logging does not start: {error}")))
+}

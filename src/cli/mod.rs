@@ -1,0 +1,175 @@
+//! What the command line offers. Each subcommand but `run` does its one thing and ends.
+
+mod list;
+mod logging;
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use camera_service::{
+    app::{self, App},
+    command::Role,
+    config::{self, Config, Loaded},
+    error::Error,
+};
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// The configuration that is read where none is named and it exists.
+const DEFAULT_CONFIG: &str = "/etc/camera-service/camera-service.yaml";
+
+/// `EX_CONFIG` of `sysexits.h`: something in the configuration is wrong, and trying again will not help.
+const EX_CONFIG: u8 = 78;
+
+/// Headless camera gateway: a V4L2 camera is plugged in and is on RTSP.
+#[derive(Parser)]
+#[command(version, about)]
+pub struct Cli {
+    /// Configuration file [default: /etc/camera-service/camera-service.yaml, if there is one; else built-in defaults]
+    #[arg(short, long, global = true, value_name = "FILE", env = "CAMERA_SERVICE_CONFIG")]
+    config: Option<PathBuf>,
+    /// How log lines look
+    #[arg(long, global = true, value_enum)]
+    log_format: Option<LogFormat>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum LogFormat {
+    /// One readable line an event
+    Human,
+    /// One JSON object an event
+    Json,
+}
+
+impl From<LogFormat> for config::LogFormat {
+    fn from(format: LogFormat) -> Self {
+        match format {
+            LogFormat::Human => Self::Human,
+            LogFormat::Json => Self::Json,
+        }
+    }
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the service (what happens without a subcommand)
+    Run,
+    /// Check a configuration file, print everything that is wrong with it, and end
+    CheckConfig {
+        /// The file
+        file: PathBuf,
+    },
+    /// Probe the cameras that are plugged in, print them, and end
+    ListCameras {
+        /// As JSON instead of a table
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make a JSON Web Token for a client, from the configured secret
+    Token {
+        /// What the client may do
+        #[arg(long, value_enum, default_value_t = RoleArgument::Viewer)]
+        role: RoleArgument,
+        /// Who the client is; shows in logs
+        #[arg(long, default_value = "cli")]
+        user: String,
+        /// Hours until it expires [default: security.jwt.expiry_hours]
+        #[arg(long, value_name = "HOURS")]
+        expires: Option<u32>,
+    },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum RoleArgument {
+    Viewer,
+    Operator,
+    Admin,
+}
+
+impl From<RoleArgument> for Role {
+    fn from(role: RoleArgument) -> Self {
+        match role {
+            RoleArgument::Viewer => Self::Viewer,
+            RoleArgument::Operator => Self::Operator,
+            RoleArgument::Admin => Self::Admin,
+        }
+    }
+}
+
+impl Cli {
+    /// Does what was asked for.
+    pub fn run(self) -> ExitCode {
+        match &self.command {
+            Some(Command::CheckConfig { file }) => check_config(file),
+            None | Some(Command::Run) => self.with_config(|config| self.serve(config)),
+            Some(Command::ListCameras { json }) => report(list::run(*json)),
+            Some(Command::Token { role, user, expires }) => self.with_config(|config| {
+                report(app::make_token(&config, (*role).into(), user, *expires).map(|token| println!("{token}")))
+            }),
+        }
+    }
+
+    fn with_config(&self, then: impl FnOnce(Config) -> ExitCode) -> ExitCode {
+        let default = Path::new(DEFAULT_CONFIG);
+        let file = self.config.as_deref().or_else(|| default.exists().then_some(default));
+        match Config::load(file, std::env::vars()) {
+            Ok(Loaded { config, warnings }) => {
+                for warning in warnings {
+                    eprintln!("{warning}");
+                }
+                then(config)
+            }
+            Err(problems) => {
+                eprintln!("{problems}");
+                ExitCode::from(EX_CONFIG)
+            }
+        }
+    }
+
+    fn serve(&self, config: Config) -> ExitCode {
+        if let Err(error) = logging::init(&config.logging, self.log_format.map(Into::into)) {
+            return report(Err(error));
+        }
+        let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => return report(Err(Error::internal(format!("the runtime does not start: {error}")))),
+        };
+        let result = runtime.block_on(async {
+            let app = App::start(config).await?;
+            app.run_until_told().await
+        });
+        // A thread that a wedged driver holds must not hold the process too.
+        runtime.shutdown_background();
+        report(result)
+    }
+}
+
+fn check_config(file: &Path) -> ExitCode {
+    match Config::load(Some(file), std::env::vars()) {
+        Ok(Loaded { warnings, .. }) => {
+            for warning in &warnings {
+                println!("{warning}");
+            }
+            println!("{}: valid, {} warning(s)", file.display(), warnings.len());
+            ExitCode::SUCCESS
+        }
+        Err(problems) => {
+            eprintln!("{problems}");
+            ExitCode::from(EX_CONFIG)
+        }
+    }
+}
+
+fn report(result: Result<(), Error>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // One line, for the journal.
+            eprintln!("camera-service: {}", error.chain());
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! What commands reach.
+
+use std::{path::Path, sync::Arc, time::Instant};
+
+use tokio::sync::broadcast;
+use tokio_util::sync::CancellationToken;
+
+use super::{Notification, access::Caller, cameras::View, files::Kind, token::Tokens};
+use crate::{
+    camera::Cameras,
+    output::snapshot::SnapshotRequest,
+    path::{Folders, Paths, RecordingRequest},
+};
+
+/// Notifications kept for a client that is behind. One that falls further behind is dropped.
+pub const NOTIFICATIONS: usize = 256;
+
+/// Handles to everything commands work with.
+pub struct Gateway {
+    /// The cameras.
+    pub cameras: Cameras,
+    /// The paths they stream on.
+    pub paths: Paths,
+    /// Where files are.
+    pub folders: Folders,
+    /// Tells good tokens from bad ones.
+    pub tokens: Tokens,
+    /// Where RTSP is served.
+    pub rtsp: RtspAddress,
+    /// What a caller gets who asks for nothing in particular.
+    pub defaults: Defaults,
+    /// When the service was started.
+    pub started: Instant,
+    /// Cancelled when the service is stopping.
+    pub stopping: CancellationToken,
+    /// What goes to every authenticated client; made with [`NOTIFICATIONS`]. This ring is the only queue there is
+    /// between what happens and the sockets.
+    pub notifications: broadcast::Sender<Arc<Notification>>,
+}
+
+/// Where RTSP is served.
+#[derive(Clone, Debug)]
+pub struct RtspAddress {
+    /// The configured name of this host. `None`: each caller is told the name it used itself.
+    pub host: Option<String>,
+    /// The port.
+    pub port: u16,
+}
+
+/// What a caller gets who asks for nothing in particular.
+#[derive(Clone, Copy, Debug)]
+pub struct Defaults {
+    /// A snapshot.
+    pub snapshot: SnapshotRequest,
+    /// A recording; its limit is also the longest a caller may ask for.
+    pub recording: RecordingRequest,
+}
+
+impl Gateway {
+    /// Where `caller` finds the stream called `name`.
+    pub fn rtsp_url(&self, caller: &Caller, name: &str) -> String {
+        let host = self.rtsp.host.as_deref().or(caller.host()).unwrap_or("localhost");
+        format!("rtsp://{host}:{}/{name}", self.rtsp.port)
+    }
+
+    /// Every camera as clients see it.
+    pub fn views(&self) -> Vec<View> {
+        let cameras = self.cameras.list();
+        cameras.iter().map(|camera| View::new(camera, self.paths.status(&camera.device).ok().as_ref())).collect()
+    }
+
+    /// Where files of a kind are.
+    pub fn folder(&self, kind: Kind) -> &Path {
+        match kind {
+            Kind::Recording => &self.folders.recordings,
+            Kind::Snapshot => &self.folders.snapshots,
+        }
+    }
+}

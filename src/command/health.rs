@@ -1,0 +1,96 @@
+//! How the service is, for probes and people.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::Gateway;
+use crate::camera::Connection;
+
+/// How a part, or the whole, is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Condition {
+    /// As it should be.
+    Healthy,
+    /// Working, and somebody should look.
+    Degraded,
+    /// Not working.
+    Unhealthy,
+}
+
+/// One part of the service.
+#[derive(Clone, Debug, Serialize)]
+pub struct Component {
+    /// How it is.
+    pub status: Condition,
+    /// Why, in a sentence without device nodes or paths: probes bring no credentials.
+    pub details: String,
+}
+
+/// The parts, by the names existing probes know.
+#[derive(Clone, Debug, Serialize)]
+pub struct Components {
+    /// The media engine in this process.
+    pub mediamtx: Component,
+    /// What listens for devices and keeps the cameras.
+    pub camera_monitor: Component,
+    /// The service around them.
+    pub service_manager: Component,
+}
+
+/// How the service is at one moment.
+#[derive(Clone, Debug)]
+pub struct Health {
+    /// Whether it takes work: started, and not stopping.
+    pub ready: bool,
+    /// Time since its start.
+    pub uptime: Duration,
+    /// Its parts.
+    pub components: Components,
+}
+
+impl Health {
+    /// The whole is as its worst part.
+    pub fn status(&self) -> Condition {
+        let Components { mediamtx, camera_monitor, service_manager } = &self.components;
+        mediamtx.status.max(camera_monitor.status).max(service_manager.status)
+    }
+}
+
+impl Gateway {
+    /// How the service is now. Looks at what is known and asks nothing.
+    pub fn health(&self) -> Health {
+        let ready = !self.stopping.is_cancelled();
+        let service = match ready {
+            true => Component { status: Condition::Healthy, details: "running".into() },
+            false => Component { status: Condition::Degraded, details: "stopping".into() },
+        };
+        Health {
+            ready,
+            uptime: self.started.elapsed(),
+            components: Components {
+                mediamtx: self.media_health(),
+                camera_monitor: self.camera_health(),
+                service_manager: service,
+            },
+        }
+    }
+
+    fn media_health(&self) -> Component {
+        let paths = self.paths.list();
+        let streaming = paths.iter().filter(|path| path.stream.is_some()).count();
+        let troubled = paths.iter().filter(|path| path.trouble.is_some()).count();
+        let details = format!("{} paths, {streaming} streaming, {troubled} in trouble", paths.len());
+        Component { status: if troubled == 0 { Condition::Healthy } else { Condition::Degraded }, details }
+    }
+
+    fn camera_health(&self) -> Component {
+        let cameras = self.cameras.list();
+        let count = |like: fn(&Connection) -> bool| cameras.iter().filter(|camera| like(&camera.connection)).count();
+        let connected = count(|connection| matches!(connection, Connection::Connected));
+        let unusable = count(|connection| matches!(connection, Connection::Error(_)));
+        let details = format!("{} cameras known, {connected} connected, {unusable} unusable", cameras.len());
+        Component { status: if unusable == 0 { Condition::Healthy } else { Condition::Degraded }, details }
+    }
+}

@@ -1,0 +1,56 @@
+//! What a caller may ask, and the reply.
+//!
+//! A [`Command`] names its method, the least role that may call it, its parameters and its reply, and has one `run`.
+//! One file holds the commands of one group. What carries a command — a WebSocket, an HTTP request — is `api`'s; the
+//! wire shapes of parameters, replies and notifications stand here.
+
+pub mod access;
+pub mod cameras;
+pub mod files;
+mod gateway;
+pub mod health;
+mod notification;
+pub mod recordings;
+pub mod session;
+pub mod snapshots;
+pub mod streams;
+mod timestamp;
+pub mod token;
+mod within;
+
+use std::time::Duration;
+
+pub use access::Role;
+pub use gateway::{Defaults, Gateway, NOTIFICATIONS, RtspAddress};
+pub use notification::{Notification, RecordingStatus, announce};
+use serde::{Serialize, de::DeserializeOwned};
+pub use timestamp::Timestamp;
+pub use within::Within;
+
+use crate::error::Result;
+use access::Caller;
+
+/// One thing a caller may ask for.
+pub trait Command: Send + Sized + 'static {
+    /// Its name on the wire.
+    const METHOD: &'static str;
+    /// The least role that may call it; `None` where nobody needs to be known.
+    const ROLE: Option<Role>;
+    /// How long a caller waits for the reply. The work itself is not cut off by this where it has left the command.
+    const DEADLINE: Duration = Duration::from_secs(10);
+    /// The parameters: a struct with named fields. A field it does not have is refused.
+    type Params: DeserializeOwned + Send;
+    /// The reply.
+    type Reply: Serialize + Send;
+
+    /// Does it. A command that never waits is answered before the next message of its socket is looked at.
+    fn run(
+        params: Self::Params,
+        caller: &Caller,
+        gateway: &Gateway,
+    ) -> impl Future<Output = Result<Self::Reply>> + Send;
+}
+
+/// The parameters of a command that has none.
+#[derive(Debug, serde::Deserialize)]
+pub struct NoParams {}

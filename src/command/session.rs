@@ -1,0 +1,61 @@
+//! The commands anybody may call.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{Command, Gateway, NoParams, Role, Timestamp, access::Caller};
+use crate::error::Result;
+
+/// `ping`: is anybody there?
+pub struct Ping;
+
+impl Command for Ping {
+    const METHOD: &'static str = "ping";
+    const ROLE: Option<Role> = None;
+    type Params = NoParams;
+    type Reply = &'static str;
+
+    async fn run(_: NoParams, _: &Caller, _: &Gateway) -> Result<&'static str> {
+        Ok("pong")
+    }
+}
+
+/// `authenticate`: binds a role to the conversation until the token's expiry.
+pub struct Authenticate;
+
+/// The parameters of [`Authenticate`].
+#[derive(Deserialize)]
+pub struct AuthenticateParams {
+    auth_token: String,
+}
+
+/// The reply of [`Authenticate`].
+#[derive(Debug, Serialize)]
+pub struct Authenticated {
+    authenticated: bool,
+    role: Role,
+    permissions: &'static [&'static str],
+    expires_at: Timestamp,
+    session_id: Uuid,
+}
+
+impl Command for Authenticate {
+    const METHOD: &'static str = "authenticate";
+    const ROLE: Option<Role> = None;
+    type Params = AuthenticateParams;
+    type Reply = Authenticated;
+
+    async fn run(params: AuthenticateParams, caller: &Caller, gateway: &Gateway) -> Result<Authenticated> {
+        let identity = gateway.tokens.verify(&params.auth_token)?;
+        tracing::info!(session = %caller.session_id(), user = identity.user_id, role = %identity.role, "authenticated");
+        let reply = Authenticated {
+            authenticated: true,
+            role: identity.role,
+            permissions: identity.role.permissions(),
+            expires_at: Timestamp(identity.expires),
+            session_id: caller.session_id(),
+        };
+        caller.bind(identity);
+        Ok(reply)
+    }
+}

@@ -1,0 +1,133 @@
+//! Pictures.
+
+use std::{path::PathBuf, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Command, Gateway, Timestamp, Within,
+    access::{Caller, Role},
+    files::Kind,
+};
+use crate::{
+    error::{Error, Result},
+    output::{
+        snapshot::{PictureFormat, SnapshotRequest},
+        storage::FileName,
+    },
+};
+
+/// `take_snapshot`: the newest picture of a camera, as a file.
+pub struct Take;
+
+/// The parameters of [`Take`].
+#[derive(Debug, Deserialize)]
+pub struct TakeParams {
+    device: String,
+    filename: Option<String>,
+    format: Option<Format>,
+    quality: Option<Within<1, 100>>,
+}
+
+/// File formats by the names clients use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// JPEG.
+    #[serde(alias = "jpg")]
+    Jpeg,
+    /// PNG.
+    Png,
+}
+
+/// The reply of [`Take`].
+#[derive(Debug, Serialize)]
+pub struct Taken {
+    device: String,
+    filename: String,
+    status: &'static str,
+    timestamp: Timestamp,
+    file_size: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file_path: Option<PathBuf>,
+    width: u32,
+    height: u32,
+    download_url: String,
+}
+
+impl Command for Take {
+    const METHOD: &'static str = "take_snapshot";
+    const ROLE: Option<Role> = Some(Role::Operator);
+    /// A camera that runs on demand has to start first.
+    const DEADLINE: Duration = Duration::from_secs(30);
+    type Params = TakeParams;
+    type Reply = Taken;
+
+    async fn run(params: TakeParams, caller: &Caller, gateway: &Gateway) -> Result<Taken> {
+        let device = gateway.cameras.find(&params.device)?;
+        let request = params.request(gateway.defaults.snapshot);
+        let name = params.filename.as_deref().map(FileName::parse).transpose()?;
+        let taken = gateway.paths.snapshot(&device, request, name).await?;
+        let name = taken.file.file_name().and_then(|name| name.to_str());
+        let filename = name.ok_or_else(|| Error::internal("a snapshot was stored without a name"))?.to_owned();
+        Ok(Taken {
+            device,
+            status: "SUCCESS",
+            timestamp: Timestamp(taken.picture.captured),
+            file_size: taken.picture.data.len(),
+            width: taken.picture.width,
+            height: taken.picture.height,
+            download_url: Kind::Snapshot.download_url(&filename),
+            filename,
+            file_path: caller.sees_host().then_some(taken.file),
+        })
+    }
+}
+
+impl TakeParams {
+    /// The configured request with what the caller says laid over it. A name that ends in `.png` says PNG.
+    fn request(&self, mut request: SnapshotRequest) -> SnapshotRequest {
+        let named = self.filename.as_deref().and_then(|name| name.rsplit_once('.'));
+        request.format = match (self.format, named) {
+            (Some(Format::Jpeg), _) => PictureFormat::Jpeg,
+            (Some(Format::Png), _) => PictureFormat::Png,
+            (None, Some((_, end))) if end.eq_ignore_ascii_case("png") => PictureFormat::Png,
+            (None, Some((_, end))) if ["jpg", "jpeg"].iter().any(|jpeg| end.eq_ignore_ascii_case(jpeg)) => {
+                PictureFormat::Jpeg
+            }
+            (None, _) => request.format,
+        };
+        if let Some(Within(quality)) = self.quality {
+            request.quality = quality as u8;
+        }
+        request
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_format_is_asked_for_or_named_or_configured() {
+        let configured =
+            SnapshotRequest { format: PictureFormat::Jpeg, quality: 85, max_width: None, max_height: None };
+        for (params, format, quality) in [
+            (json!({}), PictureFormat::Jpeg, 85),
+            (json!({"format": "png", "quality": 1}), PictureFormat::Png, 1),
+            (json!({"format": "jpg", "filename": "a.png"}), PictureFormat::Jpeg, 85),
+            (json!({"filename": "a.PNG"}), PictureFormat::Png, 85),
+            (json!({"filename": "png"}), PictureFormat::Jpeg, 85),
+        ] {
+            let mut params = params;
+            params["device"] = json!("camera0");
+            let request = serde_json::from_value::<TakeParams>(params).unwrap().request(configured);
+            assert_eq!((request.format, request.quality), (format, quality));
+        }
+        let png = SnapshotRequest { format: PictureFormat::Png, ..configured };
+        let params = json!({"device": "camera0", "filename": "a.jpeg"});
+        assert_eq!(serde_json::from_value::<TakeParams>(params).unwrap().request(png).format, PictureFormat::Jpeg);
+    }
+}

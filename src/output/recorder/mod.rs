@@ -1,0 +1,219 @@
+//! Recording: one [`Segment`] is one file of one stream.
+//!
+//! A segment is a reader of the stream with a thread (`writer`) and a pipeline of its own. The file has its final name
+//! from the start, because a client is told the name when recording begins: a fragmented MP4 plays while it grows.
+//! Not here: names and folders (`storage`), and when a recording begins, goes on in another file or ends (`path`).
+
+mod writer;
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    str::FromStr,
+    sync::{Arc, mpsc},
+    thread,
+    time::{Duration, SystemTime},
+};
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    error::{Error, Kind, Result},
+    frame::Codec,
+    media::launch::LaunchFiles,
+    stream::{Join, Stream},
+};
+
+/// The container of a recording.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RecordingFormat {
+    /// MP4 in fragments (ISO/IEC 14496-12): what is on the disk plays, whatever happens next. H.264 only.
+    #[default]
+    Fmp4,
+    /// MP4 in fragments while it grows, plain MP4 once closed. H.264 only.
+    Mp4,
+    /// Matroska. H.264 and Motion JPEG.
+    Mkv,
+}
+
+impl RecordingFormat {
+    /// The extension of its files, without the dot.
+    pub fn extension(self) -> &'static str {
+        match self {
+            Self::Fmp4 | Self::Mp4 => "mp4",
+            Self::Mkv => "mkv",
+        }
+    }
+
+    /// The launch file that records `codec` so. Error: the container does not take it.
+    fn launch_file(self, codec: Codec) -> Result<&'static str> {
+        match (self, codec) {
+            (Self::Fmp4, Codec::H264) => Ok("output/record-fmp4"),
+            (Self::Mp4, Codec::H264) => Ok("output/record-mp4"),
+            (Self::Mkv, Codec::H264) => Ok("output/record-mkv"),
+            (Self::Mkv, Codec::Mjpeg) => Ok("output/record-mkv-mjpeg"),
+            (Self::Fmp4 | Self::Mp4, Codec::Mjpeg) => Err(Error::new(
+                Kind::Unsupported { feature: format!("{codec} in {self}") },
+                format!("{self} does not take {codec}: record this camera as mkv, or have it encoded as H264"),
+            )),
+        }
+    }
+}
+
+impl fmt::Display for RecordingFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Fmp4 => "fmp4",
+            Self::Mp4 => "mp4",
+            Self::Mkv => "mkv",
+        })
+    }
+}
+
+impl FromStr for RecordingFormat {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        [Self::Fmp4, Self::Mp4, Self::Mkv]
+            .into_iter()
+            .find(|format| format.to_string() == text)
+            .ok_or_else(|| Error::invalid_param("format", "is not a recording format", "write fmp4, mp4 or mkv"))
+    }
+}
+
+/// Why a segment came to its end.
+#[derive(Clone, Debug)]
+pub enum SegmentEnd {
+    /// [`Segment::stop`] asked for it.
+    Stopped,
+    /// The stream ended: the camera was unplugged, or its pipeline failed.
+    StreamClosed,
+    /// The next frame would have gone beyond the limit.
+    LimitReached,
+    /// The disk or an element failed. What was written before stays.
+    Failed(Error),
+}
+
+/// What became of a segment.
+#[derive(Clone, Debug)]
+pub struct SegmentReport {
+    /// When the first frame was captured, or when the segment was opened if there was none.
+    pub started: SystemTime,
+    /// From the first frame to the end of the last, by their capture times.
+    pub duration: Duration,
+    /// Size of the file. Of a disk that does not answer, what it last said.
+    pub bytes: u64,
+    /// Frames handed to the muxer; all of them are in the file unless it failed. With none, there is no file.
+    pub frames: u64,
+    /// Frames the disk was too slow for. The file goes on at the next key frame after each gap.
+    pub missed: u64,
+    /// Why it ended.
+    pub end: SegmentEnd,
+}
+
+/// How long the disk may take.
+#[derive(Clone, Copy, Debug)]
+struct Patience {
+    /// To open the file.
+    open: Duration,
+    /// To take anything while frames are waiting for it.
+    stall: Duration,
+    /// To take the rest, and again to close the file.
+    close: Duration,
+}
+
+const PATIENCE: Patience =
+    Patience { open: Duration::from_secs(5), stall: Duration::from_secs(10), close: Duration::from_secs(10) };
+
+/// One file being recorded. Dropping it asks it to close, as [`Segment::stop`] does.
+#[derive(Debug)]
+pub struct Segment {
+    file: PathBuf,
+    stop: CancellationToken,
+    report: watch::Receiver<Option<SegmentReport>>,
+}
+
+impl Segment {
+    /// Begins to record `stream`, from the newest key frame in its ring or the next to come, for at most `limit`.
+    ///
+    /// `file` is created, or is an empty file that `storage::reserve` made. Blocks while the file is opened, up to
+    /// 5 s. Errors: the format does not take the stream's codec; the file cannot be written or is not empty; an element
+    /// is missing. No file is left behind then.
+    pub fn start(
+        file: PathBuf,
+        format: RecordingFormat,
+        stream: &Arc<Stream>,
+        launch: &LaunchFiles,
+        limit: Option<Duration>,
+    ) -> Result<Self> {
+        Self::start_with(file, format, stream, launch, limit, PATIENCE)
+    }
+
+    fn start_with(
+        file: PathBuf,
+        format: RecordingFormat,
+        stream: &Arc<Stream>,
+        launch: &LaunchFiles,
+        limit: Option<Duration>,
+        patience: Patience,
+    ) -> Result<Self> {
+        let request = writer::Request {
+            file: file.clone(),
+            line: launch.line(format.launch_file(stream.format().codec)?)?,
+            subscription: stream.subscribe(Join::Ring),
+            limit,
+            patience,
+            stop: CancellationToken::new(),
+        };
+        let segment_stop = request.stop.clone();
+        let (tell, report) = watch::channel(None);
+        let (tell_opened, opened) = mpsc::sync_channel(1);
+        thread::Builder::new()
+            .name("recorder".into())
+            .spawn(move || writer::run(request, &tell_opened, &tell))
+            .map_err(|error| Error::with_source(Kind::Internal, "no thread for a recording", error))?;
+        let segment = Self { file, stop: segment_stop, report };
+        // On an error the segment is dropped, so that a thread that comes to life later finds it is to stop.
+        opened
+            .recv_timeout(patience.open)
+            .unwrap_or_else(|_| Err(unresponsive(&segment.file, "opened", patience.open)))?;
+        Ok(segment)
+    }
+
+    /// The file.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// Asks the segment to take what is published by now, and to close. Does not wait: see [`Segment::finished`].
+    pub fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// Waits until the file is closed and on the disk, or given up. May be cancelled and called again.
+    pub async fn finished(&mut self) -> SegmentReport {
+        let report = self.report.wait_for(Option::is_some).await.ok().and_then(|report| report.clone());
+        report.unwrap_or_else(|| SegmentReport {
+            started: SystemTime::now(),
+            duration: Duration::ZERO,
+            bytes: 0,
+            frames: 0,
+            missed: 0,
+            end: SegmentEnd::Failed(Error::internal(format!("the recorder of {} broke", self.file.display()))),
+        })
+    }
+}
+
+impl Drop for Segment {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+fn unresponsive(file: &Path, what: &str, after: Duration) -> Error {
+    Error::dependency("disk", format!("{} could not be {what} within {after:?}: the disk hangs", file.display()))
+}
+
+#[cfg(test)]
+mod tests;

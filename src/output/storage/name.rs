@@ -1,0 +1,291 @@
+//! What files may be called: names that clients give, and names made by a pattern.
+//!
+//! The one place where a name from outside becomes part of a path. No file is touched here.
+
+use std::{fmt, time::SystemTime};
+
+use time::OffsetDateTime;
+
+use crate::error::{Error, Result};
+
+/// The longest name the kernel takes, in bytes (`NAME_MAX`).
+const LONGEST: usize = 255;
+
+/// Characters of a device's name that go into a file name.
+const LONGEST_DEVICE: usize = 64;
+
+/// Extensions that say what is in a file here.
+const MEDIA: [&str; 5] = ["jpg", "jpeg", "png", "mp4", "mkv"];
+
+/// The name of a file directly in a folder of ours: joined to the folder, it stays in it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FileName(String);
+
+impl FileName {
+    /// Checks a name that a client gave. Refused: path separators (`\` too), control characters and NUL, a leading dot
+    /// (hidden files, `.`, `..`), nothing at all, more than 255 bytes.
+    pub fn parse(text: &str) -> Result<Self> {
+        let rule = match text {
+            "" => "is empty",
+            _ if text.len() > LONGEST => "is longer than 255 bytes",
+            _ if text.contains(['/', '\\']) => "has a path separator",
+            _ if text.contains(char::is_control) => "has a control character",
+            _ if text.starts_with('.') => "begins with a dot",
+            _ => return Ok(Self(text.to_owned())),
+        };
+        Err(Error::invalid_param("filename", rule, "give a plain file name, such as front-door.jpg"))
+    }
+
+    /// The name with one of `extensions` (lower case, without dots): kept where it has one of them, the first added
+    /// where it has none. Error: it has the extension of some other kind of file.
+    pub fn with_extension(self, extensions: &[&str]) -> Result<Self> {
+        let own = self.0.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase()).unwrap_or_default();
+        if extensions.contains(&own.as_str()) {
+            return Ok(self);
+        }
+        let wanted = extensions.first().copied().unwrap_or_default();
+        if MEDIA.contains(&own.as_str()) {
+            let rule = format!("ends in .{own}");
+            return Err(Error::invalid_param("filename", rule, format!("end it in .{wanted}, or ask for that format")));
+        }
+        Self::parse(&format!("{}.{wanted}", self.0))
+    }
+
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for FileName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// How new files are named: text with `{device}` and times in braces, e.g. `{device}_{YYYY-MM-DD_HH-MM-SS}`. Times are
+/// in UTC, so that names sort by age over a change of summer time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamePattern(Vec<Piece>);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Piece {
+    Text(char),
+    Device,
+    Year,
+    Month,
+    Day,
+    Hour,
+    Minute,
+    Second,
+}
+
+impl Default for NamePattern {
+    /// `{device}_{YYYY-MM-DD_HH-MM-SS}`
+    fn default() -> Self {
+        use Piece::{Day, Device, Hour, Minute, Month, Second, Text, Year};
+        let dash = Text('-');
+        let (date, time) = ([Year, dash, Month, dash, Day], [Hour, dash, Minute, dash, Second]);
+        Self([&[Device, Text('_')], &date[..], &[Text('_')], &time].concat())
+    }
+}
+
+impl NamePattern {
+    /// Reads a pattern. `MM` after `HH` is minutes, otherwise months. Errors name `file_name_pattern`: an unknown or
+    /// unclosed brace, no `{device}`, more than 100 characters, or names that [`FileName`] would refuse.
+    pub fn parse(text: &str) -> Result<Self> {
+        let wrong = |rule: String| {
+            Error::invalid_param("file_name_pattern", rule, "write it like {device}_{YYYY-MM-DD_HH-MM-SS}")
+        };
+        if text.len() > 100 {
+            return Err(wrong("is longer than 100 bytes".into()));
+        }
+        let mut pieces = Vec::new();
+        let mut rest = text;
+        while let Some(first) = rest.chars().next() {
+            rest = &rest[first.len_utf8()..];
+            match first {
+                '{' => {
+                    let (field, after) = rest.split_once('}').ok_or_else(|| wrong("has a { without a }".into()))?;
+                    pieces.extend(fields(field).ok_or_else(|| wrong(format!("has an unknown field {{{field}}}")))?);
+                    rest = after;
+                }
+                '}' => return Err(wrong("has a } without a {".into())),
+                text => pieces.push(Piece::Text(text)),
+            }
+        }
+        if !pieces.contains(&Piece::Device) {
+            return Err(wrong("has no {device}".into()));
+        }
+        let pattern = Self(pieces);
+        // The longest name it can make: names() promises that every one of them is a FileName.
+        let longest = format!("{}_999.jpeg", pattern.stem(&"x".repeat(LONGEST_DEVICE), SystemTime::UNIX_EPOCH));
+        FileName::parse(&longest).map_err(|error| wrong(format!("makes file names that do not do: {error}")))?;
+        Ok(pattern)
+    }
+
+    /// Names for a file of `device` begun at `at`, best first: the second is the first with `_2`, and so on to `_999`.
+    /// Whatever cannot be in a file name is `_` in the device's.
+    pub fn names(&self, device: &str, at: SystemTime, extension: &'static str) -> impl Iterator<Item = FileName> {
+        let stem = self.stem(device, at);
+        (1..1000).map(move |number| {
+            FileName(match number {
+                1 => format!("{stem}.{extension}"),
+                _ => format!("{stem}_{number}.{extension}"),
+            })
+        })
+    }
+
+    fn stem(&self, device: &str, at: SystemTime) -> String {
+        let plain = |letter: char| if letter.is_ascii_alphanumeric() || letter == '-' { letter } else { '_' };
+        let device: String = device.chars().take(LONGEST_DEVICE).map(plain).collect();
+        let at = date(at);
+        let mut stem = String::new();
+        for piece in &self.0 {
+            match piece {
+                Piece::Text(letter) => stem.push(*letter),
+                Piece::Device => stem.push_str(&device),
+                Piece::Year => stem.push_str(&format!("{:04}", at.year())),
+                Piece::Month => stem.push_str(&format!("{:02}", u8::from(at.month()))),
+                Piece::Day => stem.push_str(&format!("{:02}", at.day())),
+                Piece::Hour => stem.push_str(&format!("{:02}", at.hour())),
+                Piece::Minute => stem.push_str(&format!("{:02}", at.minute())),
+                Piece::Second => stem.push_str(&format!("{:02}", at.second())),
+            }
+        }
+        stem
+    }
+}
+
+/// What stands between braces: `device`, or a time. `None` where it is neither.
+fn fields(text: &str) -> Option<Vec<Piece>> {
+    if text == "device" {
+        return Some(vec![Piece::Device]);
+    }
+    let mut pieces = Vec::new();
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let known = [
+            ("YYYY", Piece::Year),
+            ("MM", if pieces.contains(&Piece::Hour) { Piece::Minute } else { Piece::Month }),
+            ("DD", Piece::Day),
+            ("HH", Piece::Hour),
+            ("SS", Piece::Second),
+        ];
+        if let Some((letters, piece)) = known.into_iter().find(|(letters, _)| rest.starts_with(letters)) {
+            pieces.push(piece);
+            rest = &rest[letters.len()..];
+        } else if matches!(first, '-' | '_' | '.' | 'T') {
+            pieces.push(Piece::Text(first));
+            rest = &rest[1..];
+        } else {
+            return None;
+        }
+    }
+    (!pieces.is_empty()).then_some(pieces)
+}
+
+/// The date in UTC. A clock beyond what dates can say counts as 1970.
+fn date(at: SystemTime) -> OffsetDateTime {
+    let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs())
+        .ok()
+        .and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok())
+        .unwrap_or(OffsetDateTime::UNIX_EPOCH)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        path::{Component, Path},
+        time::Duration,
+    };
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn first(pattern: &str, device: &str, seconds: u64) -> String {
+        let at = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        NamePattern::parse(pattern).unwrap().names(device, at, "mp4").next().unwrap().to_string()
+    }
+
+    #[test]
+    fn patterns_name_device_and_time() {
+        let default = "{device}_{YYYY-MM-DD_HH-MM-SS}";
+        assert_eq!(NamePattern::parse(default).unwrap(), NamePattern::default());
+        assert_eq!(first(default, "camera0", 1_700_000_003), "camera0_2023-11-14_22-13-23.mp4");
+        assert_eq!(first("tür {YYYYMMDDTHHMMSS}-{device}", "camera12", 0), "tür 19700101T000000-camera12.mp4");
+        assert_eq!(first("{device}", "../a/b", 0), "___a_b.mp4");
+    }
+
+    #[test]
+    fn wrong_patterns_say_what_is_wrong() {
+        for (pattern, rule) in [
+            ("{YYYY-MM-DD}", "has no {device}"),
+            ("{device}_{time}", "unknown field {time}"),
+            ("{device}_{}", "unknown field {}"),
+            ("{device", "{ without a }"),
+            ("device}", "} without a {"),
+            ("rec/{device}", "path separator"),
+            (".{device}", "begins with a dot"),
+            ("{device}{device}{device}{device}", "longer than 255"),
+        ] {
+            let error = NamePattern::parse(pattern).unwrap_err();
+            assert!(error.message().contains("file_name_pattern"), "{error}");
+            assert!(error.message().contains(rule), "{pattern}: {error}");
+        }
+    }
+
+    #[test]
+    fn names_that_lead_elsewhere_are_refused() {
+        let long = "x".repeat(256);
+        for name in ["", ".", "..", "../a", "a/b", "/etc/passwd", "a\\b", ".hidden", "a\0.jpg", "a\n", "a\u{85}", &long]
+        {
+            assert!(FileName::parse(name).is_err(), "{name:?}");
+        }
+        for name in ["a", "front door.jpg", "a..b.jpg", "-rf", "%2e%2e%2f", "日本.mp4", &"x".repeat(255)] {
+            assert!(FileName::parse(name).is_ok(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn extensions_are_kept_added_or_refused() {
+        let name = |text: &str, extensions: &[&str]| FileName::parse(text).unwrap().with_extension(extensions);
+        let jpeg = ["jpg", "jpeg"];
+        assert_eq!(name("a", &jpeg).unwrap().as_str(), "a.jpg");
+        assert_eq!(name("a.JPEG", &jpeg).unwrap().as_str(), "a.JPEG");
+        assert_eq!(name("v1.2", &["mp4"]).unwrap().as_str(), "v1.2.mp4");
+        assert!(name("a.png", &jpeg).unwrap_err().message().contains("ends in .png"));
+        assert!(name(&"x".repeat(255), &jpeg).is_err());
+    }
+
+    proptest! {
+        /// No accepted name leaves the folder, is the folder, or is hidden in it.
+        #[test]
+        fn accepted_names_stay_in_the_folder(text in "[a./\\\\\u{0}-\u{20}é]{0,12}|\\PC{0,300}|(\\.\\./){1,3}a") {
+            if let Ok(name) = FileName::parse(&text) {
+                let folder = Path::new("/srv/recordings");
+                let path = folder.join(name.as_str());
+                prop_assert_eq!(path.parent(), Some(folder));
+                prop_assert_eq!(path.components().count(), folder.components().count() + 1);
+                prop_assert!(matches!(Path::new(name.as_str()).components().next(), Some(Component::Normal(_))));
+                prop_assert!(!name.as_str().starts_with('.') && name.as_str().len() <= 255);
+                prop_assert!(!name.as_str().contains('\0'));
+            }
+        }
+
+        /// Every name a pattern makes is one a client could have given, whatever the device is called.
+        #[test]
+        fn made_names_are_file_names(
+            before in "\\PC{0,40}", after in "\\PC{0,40}", device in "\\PC{0,100}", seconds: u64,
+        ) {
+            let at = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds)).unwrap_or(SystemTime::UNIX_EPOCH);
+            if let Ok(pattern) = NamePattern::parse(&format!("{before}{{device}}{{YYYY-MM-DD_HH-MM-SS}}{after}")) {
+                for name in pattern.names(&device, at, "mkv") {
+                    prop_assert_eq!(&FileName::parse(name.as_str()).unwrap(), &name);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! Where the files of paths go, and what they are called.
+
+use std::{path::PathBuf, time::SystemTime};
+
+use crate::{
+    error::Result,
+    output::{
+        recorder::RecordingFormat,
+        snapshot::Picture,
+        storage::{self, FileName, NamePattern},
+    },
+};
+
+/// The folders of recordings and snapshots.
+#[derive(Clone, Debug)]
+pub struct Folders {
+    /// Recordings.
+    pub recordings: PathBuf,
+    /// Snapshots.
+    pub snapshots: PathBuf,
+    /// How files are named that nobody named.
+    pub pattern: NamePattern,
+}
+
+impl Folders {
+    /// A new, empty file for a recording of `path`. Blocks on the disk. Error: the folder cannot be written.
+    pub(super) fn new_recording(&self, path: &str, format: RecordingFormat) -> Result<PathBuf> {
+        let names = self.pattern.names(path, SystemTime::now(), format.extension());
+        storage::reserve(&self.recordings, names)
+    }
+
+    /// Stores a picture of `path`, whole or not at all, as `name` or by the pattern. Blocks on the disk.
+    /// Errors: the name is taken or ends like another kind of file; the folder cannot be written.
+    pub(super) fn store_snapshot(&self, path: &str, name: Option<FileName>, picture: &Picture) -> Result<PathBuf> {
+        let extensions = picture.format.extensions();
+        match name {
+            Some(name) => storage::write(&self.snapshots, [name.with_extension(extensions)?], &picture.data),
+            None => {
+                let names = self.pattern.names(path, picture.captured, extensions[0]);
+                storage::write(&self.snapshots, names, &picture.data)
+            }
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! All paths by name: making them, asking them, closing them.
+
+use std::{
+    collections::BTreeMap,
+    panic::AssertUnwindSafe,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use futures_util::{FutureExt, future::join_all};
+use tokio::{
+    sync::{broadcast, mpsc, watch},
+    task::{JoinHandle, spawn_blocking},
+};
+
+use super::{
+    Demands, Folders, PathEvent, PathSettings, PathStatus, Phase, RecordingRequest, RecordingStatus, RecordingStopped,
+    recording::{Desk, Recording},
+    task::{self, Request, Seat},
+};
+use crate::{
+    error::{Error, Kind, Result},
+    id::RunId,
+    media::launch::LaunchFiles,
+    output::{
+        rtsp::{Readers, RtspServer},
+        snapshot::{self, Picture, SnapshotRequest},
+        storage::FileName,
+    },
+    pipeline::{CaptureRequest, Encoders},
+};
+
+/// Events kept for a listener that is behind. One that falls further behind is told how many it missed.
+const EVENTS: usize = 256;
+/// Requests a path's task has not come to yet. Callers wait when it is full.
+const REQUESTS: usize = 8;
+
+/// What all paths share.
+pub struct Parts {
+    /// Where launch files come from.
+    pub launch: LaunchFiles,
+    /// Which encoders work here.
+    pub encoders: Arc<Encoders>,
+    /// Where readers come.
+    pub rtsp: Arc<RtspServer>,
+    /// This host's name in the URLs that the log shows.
+    pub rtsp_host: String,
+    /// Where files go.
+    pub folders: Folders,
+}
+
+/// A snapshot that was taken and stored.
+#[derive(Clone, Debug)]
+pub struct SnapshotTaken {
+    /// The file.
+    pub file: PathBuf,
+    /// The picture.
+    pub picture: Picture,
+}
+
+/// The paths. Cheap to clone.
+#[derive(Clone)]
+pub struct Paths(Arc<Inner>);
+
+#[cfg(test)]
+mod tests;
+
+struct Inner {
+    parts: Parts,
+    events: broadcast::Sender<PathEvent>,
+    paths: Mutex<BTreeMap<String, Entry>>,
+    closing: AtomicBool,
+}
+
+struct Entry {
+    inbox: mpsc::Sender<Request>,
+    status: watch::Receiver<PathStatus>,
+    demands: Demands,
+    supervisor: Option<JoinHandle<()>>,
+    recording: Arc<tokio::sync::Mutex<Option<Recording>>>,
+    start_timeout: Duration,
+}
+
+impl Paths {
+    /// No paths yet.
+    pub fn new(parts: Parts) -> Self {
+        let (events, _) = broadcast::channel(EVENTS);
+        Self(Arc::new(Inner { parts, events, paths: Mutex::default(), closing: AtomicBool::new(false) }))
+    }
+
+    /// Makes a path without a source. One of that name that is there already stays as it is.
+    pub fn add(&self, name: &str, settings: PathSettings) {
+        let mut paths = self.lock();
+        if paths.contains_key(name) {
+            return;
+        }
+        let (inbox_tx, inbox) = mpsc::channel(REQUESTS);
+        let (status_tx, status) = watch::channel(PathStatus {
+            name: name.to_owned(),
+            phase: Phase::Away,
+            open: false,
+            trouble: None,
+            plan: None,
+            stream: None,
+            streaming_since: None,
+            runs: 0,
+            panics: 0,
+            recording: None,
+        });
+        let demands = Demands::new();
+        let start_timeout = settings.start_timeout;
+        let seat = Seat {
+            name: name.to_owned(),
+            settings,
+            launch: self.0.parts.launch.clone(),
+            encoders: Arc::clone(&self.0.parts.encoders),
+            rtsp: Arc::clone(&self.0.parts.rtsp),
+            rtsp_host: self.0.parts.rtsp_host.clone(),
+            demands: demands.clone(),
+            status: status_tx,
+            events: self.0.events.clone(),
+            inbox,
+            source: None,
+            run: RunId::default(),
+            appearances: 0,
+        };
+        let supervisor = Some(tokio::spawn(supervise(seat)));
+        let recording = Arc::default();
+        let entry = Entry { inbox: inbox_tx, status, demands, supervisor, recording, start_timeout };
+        paths.insert(name.to_owned(), entry);
+    }
+
+    /// Gives a path its source, or takes it away. Error: no such path.
+    pub async fn set_source(&self, name: &str, source: Option<CaptureRequest>) -> Result<()> {
+        let inbox = self.with(name, |entry| entry.inbox.clone())?;
+        inbox.send(Request::Source(source)).await.map_err(|_| closing())
+    }
+
+    /// How a path is. Error: no such path.
+    pub fn status(&self, name: &str) -> Result<PathStatus> {
+        let (mut status, recording) =
+            self.with(name, |entry| (entry.status.borrow().clone(), Arc::clone(&entry.recording)))?;
+        status.recording = recording_status(&recording);
+        Ok(status)
+    }
+
+    /// How all paths are, by name.
+    pub fn list(&self) -> Vec<PathStatus> {
+        let names: Vec<String> = self.lock().keys().cloned().collect();
+        names.iter().filter_map(|name| self.status(name).ok()).collect()
+    }
+
+    /// The RTSP readers of a path.
+    pub fn readers(&self, name: &str) -> Readers {
+        self.0.parts.rtsp.readers(name)
+    }
+
+    /// What happens from now on.
+    pub fn events(&self) -> broadcast::Receiver<PathEvent> {
+        self.0.events.subscribe()
+    }
+
+    /// Takes a picture of the path's newest frame, starting the path for it where need be, and stores it.
+    /// Errors: no such path, not streaming, nothing to decode with, the disk.
+    pub async fn snapshot(
+        &self,
+        name: &str,
+        request: SnapshotRequest,
+        filename: Option<FileName>,
+    ) -> Result<SnapshotTaken> {
+        let (demands, mut status, deadline) =
+            self.with(name, |entry| (entry.demands.clone(), entry.status.clone(), entry.start_timeout))?;
+        let _demand = demands.hold();
+        let streaming = task::streaming(&mut status, deadline).await?;
+        let stream = streaming.stream.ok_or_else(|| Error::not_found("stream", name))?;
+        let (launch, folders) = (self.0.parts.launch.clone(), self.0.parts.folders.clone());
+        let device = name.to_owned();
+        let taken = spawn_blocking(move || {
+            let picture = snapshot::take(&stream, &launch, request)?;
+            let file = folders.store_snapshot(&device, filename, &picture)?;
+            Ok(SnapshotTaken { file, picture })
+        });
+        taken.await.map_err(|error| Error::with_source(Kind::Internal, "a snapshot failed", error))?
+    }
+
+    /// Records a path, starting it where need be. Returns when the file is open.
+    /// Errors: no such path, a recording that runs already, not streaming, the disk.
+    pub async fn start_recording(&self, name: &str, request: RecordingRequest) -> Result<RecordingStatus> {
+        let (demands, mut status, deadline, slot) = self.with(name, |entry| {
+            (entry.demands.clone(), entry.status.clone(), entry.start_timeout, Arc::clone(&entry.recording))
+        })?;
+        // Held until the recording has begun: a second caller waits, and is then told that it runs.
+        let mut slot = slot.lock().await;
+        if self.0.closing.load(Ordering::SeqCst) {
+            return Err(closing());
+        }
+        if slot.as_ref().is_some_and(|recording| recording.status().is_some()) {
+            let kind = Kind::InvalidState { state: "RECORDING".into(), allowed: vec!["STOPPED"] };
+            return Err(Error::new(kind, format!("{name} is being recorded already")));
+        }
+        let demand = demands.hold();
+        task::streaming(&mut status, deadline).await?;
+        let desk = Desk {
+            path: name.to_owned(),
+            folders: self.0.parts.folders.clone(),
+            launch: self.0.parts.launch.clone(),
+            events: self.0.events.clone(),
+        };
+        let recording = Recording::start(desk, request, status, demand).await?;
+        let started = recording.status();
+        *slot = Some(recording);
+        started.ok_or_else(|| Error::internal("the recording ended as it began"))
+    }
+
+    /// Ends the recording of a path. Returns when the file is playable. Errors: no such path, no recording, the disk.
+    pub async fn stop_recording(&self, name: &str) -> Result<RecordingStopped> {
+        let slot = self.with(name, |entry| Arc::clone(&entry.recording))?;
+        let recording = slot.lock().await.take().filter(|recording| recording.status().is_some());
+        let recording = recording.ok_or_else(|| {
+            let kind = Kind::InvalidState { state: "STOPPED".into(), allowed: vec!["RECORDING"] };
+            Error::new(kind, format!("{name} is not being recorded"))
+        })?;
+        recording.stop().await
+    }
+
+    /// Closes all recordings, and begins no more. Returns when every file is playable.
+    pub async fn close_recordings(&self) {
+        self.0.closing.store(true, Ordering::SeqCst);
+        let names: Vec<String> = self.lock().keys().cloned().collect();
+        let recordings = names.iter().map(|name| async move {
+            match self.stop_recording(name).await {
+                Err(error) if !matches!(error.kind(), Kind::InvalidState { .. }) => {
+                    tracing::error!(path = %name, "recording not closed: {}", error.chain());
+                }
+                _ => {}
+            }
+        });
+        join_all(recordings).await;
+    }
+
+    /// Closes all recordings, then all paths. Returns when every pipeline is down, or given up after its stop timeout.
+    pub async fn close(&self) {
+        self.close_recordings().await;
+        let entries = std::mem::take(&mut *self.lock());
+        let closed = entries.into_values().map(|mut entry| async move {
+            // Fails only when the task has ended already.
+            let _ = entry.inbox.send(Request::Close).await;
+            if let Some(supervisor) = entry.supervisor.take() {
+                let _ = supervisor.await;
+            }
+        });
+        join_all(closed).await;
+    }
+
+    fn with<T>(&self, name: &str, look: impl FnOnce(&Entry) -> T) -> Result<T> {
+        self.lock().get(name).map(look).ok_or_else(|| Error::not_found("stream", name))
+    }
+
+    // The map is valid after every statement, so a panic elsewhere under the lock harms nobody.
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
+        self.0.paths.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Runs the path's task, and runs it again should it panic: with its source, after a pause that keeps a task that
+/// always panics from taking the processor.
+async fn supervise(mut seat: Seat) {
+    while AssertUnwindSafe(task::run(&mut seat)).catch_unwind().await.is_err() {
+        let error = Error::internal("the path's task failed and is started again");
+        tracing::error!(path = %seat.name, "{error}");
+        seat.status.send_modify(|status| {
+            status.panics += 1;
+            status.trouble = Some(error);
+            (status.phase, status.open) = (Phase::Away, false);
+            (status.plan, status.stream, status.streaming_since) = (None, None, None::<SystemTime>);
+        });
+        let _ = seat.events.send(PathEvent::Changed { name: seat.name.clone() });
+        let (rtsp, name) = (Arc::clone(&seat.rtsp), seat.name.clone());
+        let _ = spawn_blocking(move || rtsp.unmount(&name)).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+fn recording_status(slot: &tokio::sync::Mutex<Option<Recording>>) -> Option<RecordingStatus> {
+    // Held only while a recording starts: then there is none yet.
+    slot.try_lock().ok()?.as_ref()?.status()
+}
+
+fn closing() -> Error {
+    Error::new(Kind::InvalidState { state: "closing".into(), allowed: vec!["running"] }, "the service is stopping")
+}

@@ -1,0 +1,74 @@
+//! Paths on the real RTSP server, with the test pattern as their source.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::*;
+use crate::{
+    config::EncoderKind,
+    output::{rtsp::RtspSettings, storage::NamePattern},
+    path::task::Request,
+    pipeline::{Source, Wanted},
+    stream::Limits,
+};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn paths(folder: &std::path::Path) -> Paths {
+    crate::media::init().unwrap();
+    let launch = LaunchFiles::default();
+    let settings = RtspSettings { address: IpAddr::V4(Ipv4Addr::LOCALHOST), port: 0, ..RtspSettings::default() };
+    let order = [EncoderKind::X264, EncoderKind::OpenH264];
+    Paths::new(Parts {
+        encoders: Arc::new(Encoders::probe(&order, &launch, PATIENCE)),
+        rtsp: Arc::new(RtspServer::start(settings, launch.clone()).unwrap()),
+        rtsp_host: "localhost".into(),
+        launch,
+        folders: Folders { recordings: folder.into(), snapshots: folder.into(), pattern: NamePattern::default() },
+    })
+}
+
+fn settings() -> PathSettings {
+    PathSettings {
+        always_on: true,
+        close_after: Duration::from_secs(1),
+        start_timeout: PATIENCE,
+        frame_timeout: PATIENCE,
+        stop_timeout: PATIENCE,
+        ring: Limits::default(),
+    }
+}
+
+fn pattern() -> CaptureRequest {
+    CaptureRequest { source: Source::Test, wanted: Wanted { width: 320, height: 180, ..Wanted::default() } }
+}
+
+async fn wait(paths: &Paths, name: &str, fits: impl Fn(&PathStatus) -> bool) {
+    let mut status = paths.with(name, |entry| entry.status.clone()).unwrap();
+    tokio::time::timeout(PATIENCE, status.wait_for(fits)).await.expect("in time").unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_path_whose_task_panics_is_started_again_and_shows_it_and_the_others_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let paths = paths(folder.path());
+    for name in ["one", "two"] {
+        paths.add(name, settings());
+        paths.set_source(name, Some(pattern())).await.unwrap();
+        wait(&paths, name, |status| status.stream.is_some()).await;
+    }
+    let other = paths.status("two").unwrap().stream.unwrap();
+    let inbox = paths.with("one", |entry| entry.inbox.clone()).unwrap();
+    inbox.send(Request::Panic).await.ok().unwrap();
+    wait(&paths, "one", |status| status.panics == 1 && status.trouble.is_some()).await;
+    wait(&paths, "one", |status| status.panics == 1 && status.stream.is_some() && status.trouble.is_none()).await;
+    assert!(!other.is_closed());
+    tokio::time::timeout(PATIENCE, paths.close()).await.expect("closed in time");
+    assert!(other.is_closed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_path_nobody_made_is_not_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = paths(folder.path()).set_source("camera7", None).await.unwrap_err();
+    assert!(matches!(error.kind(), Kind::NotFound { .. }), "{error:?}");
+}

@@ -1,0 +1,113 @@
+//! One run of a capture pipeline, on a thread of its own.
+//!
+//! Opening and closing a V4L2 device are calls into a driver that may never return. Only the run's own thread makes
+//! them; the path's task hears of it by message, gives it a deadline, and goes on without it when the driver is wedged.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::state::Event;
+use crate::{
+    error::{Error, Kind, Result},
+    id::RunId,
+    media::launch::LaunchFiles,
+    pipeline::{CapturePipeline, CapturePlan, PipelineEvent},
+    stream::{Limits, Stream},
+};
+
+/// A run as the path's task sees it.
+pub(super) struct Run {
+    /// What it does.
+    pub plan: Arc<CapturePlan>,
+    /// What it delivers.
+    pub stream: Arc<Stream>,
+    stop: Option<oneshot::Sender<()>>,
+}
+
+impl Run {
+    /// Starts the thread. Everything that happens is told to `events`, [`Event::Stopped`] last and always.
+    /// Error: the thread cannot be made.
+    pub fn spawn(
+        path: &str,
+        run: RunId,
+        plan: CapturePlan,
+        launch: &LaunchFiles,
+        limits: Limits,
+        events: &mpsc::Sender<Event>,
+    ) -> Result<Self> {
+        let plan = Arc::new(plan);
+        let stream = Stream::new(plan.format, limits);
+        let (stop, stopped) = oneshot::channel();
+        let work = Work {
+            path: path.to_owned(),
+            run,
+            plan: Arc::clone(&plan),
+            launch: launch.clone(),
+            stream: Arc::clone(&stream),
+            events: events.clone(),
+            span: tracing::Span::current(),
+        };
+        std::thread::Builder::new()
+            .name(format!("run:{path}"))
+            .spawn(move || work.run(stopped))
+            .map_err(|error| Error::with_source(Kind::Internal, "no thread for a capture pipeline", error))?;
+        Ok(Self { plan, stream, stop: Some(stop) })
+    }
+
+    /// Ends the stream now and tells the thread to take the pipeline down. Does not wait.
+    pub fn stop(&mut self) {
+        self.stream.close();
+        self.stop.take();
+    }
+}
+
+struct Work {
+    path: String,
+    run: RunId,
+    plan: Arc<CapturePlan>,
+    launch: LaunchFiles,
+    stream: Arc<Stream>,
+    events: mpsc::Sender<Event>,
+    span: tracing::Span,
+}
+
+impl Work {
+    fn run(self, stopped: oneshot::Receiver<()>) {
+        let _span = self.span.enter();
+        let (run, events) = (self.run, self.events.clone());
+        // The listener is called on GStreamer's threads, which must never wait: the channel has room for all a run
+        // can say (first frame, one failure), and one more is not needed.
+        let listener = move |event| {
+            let event = match event {
+                PipelineEvent::FirstFrame => Event::FirstFrame(run),
+                PipelineEvent::Failed(error) => Event::Failed(run, error),
+                PipelineEvent::Ended => Event::Failed(run, Error::dependency("device", "the camera ended its stream")),
+            };
+            if events.try_send(event).is_err() {
+                tracing::warn!(%run, "an event of the pipeline was lost: the path's queue is full");
+            }
+        };
+        match self.plan.launch_line(&self.launch) {
+            Ok(line) => tracing::info!(path = self.path, "gst-launch-1.0 {line}"),
+            // Starting says the same, as an error of the run.
+            Err(error) => tracing::debug!("{}", error.chain()),
+        }
+        let started = CapturePipeline::start(&self.plan, &self.launch, Arc::clone(&self.stream), Box::new(listener));
+        match started {
+            Ok(pipeline) => {
+                // Returns when the sender is dropped, which is how the task says stop.
+                let _ = stopped.blocking_recv();
+                pipeline.stop();
+            }
+            Err(error) => self.tell(Event::Failed(run, error)),
+        }
+        self.stream.close();
+        self.tell(Event::Stopped(run));
+    }
+
+    fn tell(&self, event: Event) {
+        // Fails only when the path's task is gone, and then nobody wants to know.
+        let _ = self.events.blocking_send(event);
+    }
+}

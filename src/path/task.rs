@@ -1,0 +1,318 @@
+//! The one loop of a path: what happens goes into the state machine, what it says is done.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use futures_util::StreamExt;
+use tokio::{
+    sync::{broadcast, mpsc, watch},
+    task::spawn_blocking,
+    time::{MissedTickBehavior, interval},
+};
+use tokio_util::time::DelayQueue;
+
+use super::{
+    Demands, PathEvent, PathSettings, PathStatus, Phase,
+    run::Run,
+    state::{Action, Event, SourceId, State, Timer},
+};
+use crate::{
+    error::{Error, Result},
+    id::RunId,
+    media::launch::LaunchFiles,
+    output::rtsp::{Opened, RtspServer},
+    pipeline::{CaptureRequest, Encoders, plan},
+};
+
+/// What the registry asks of a path's task.
+pub(super) enum Request {
+    /// The source is this one now, or there is none.
+    Source(Option<CaptureRequest>),
+    /// Stop everything and end.
+    Close,
+    #[cfg(test)]
+    Panic,
+}
+
+/// What outlives the task, should it panic: its supervisor starts the next one with it.
+pub(super) struct Seat {
+    pub name: String,
+    pub settings: PathSettings,
+    pub launch: LaunchFiles,
+    pub encoders: Arc<Encoders>,
+    pub rtsp: Arc<RtspServer>,
+    pub rtsp_host: String,
+    pub demands: Demands,
+    pub status: watch::Sender<PathStatus>,
+    pub events: broadcast::Sender<PathEvent>,
+    pub inbox: mpsc::Receiver<Request>,
+    pub source: Option<CaptureRequest>,
+    pub run: RunId,
+    pub appearances: u64,
+}
+
+/// Room for what the runs of a path say. A run says three things at most; an old run may be slow to say its last.
+const RUN_EVENTS: usize = 16;
+/// How often the age of the newest frame is looked at.
+const FRAME_AGE_CHECK: Duration = Duration::from_millis(500);
+
+/// Runs the path until it is closed. Dropping the future (a panic) stops the pipeline too.
+pub(super) async fn run(seat: &mut Seat) {
+    let (events_tx, mut run_events) = mpsc::channel(RUN_EVENTS);
+    let mut demand = seat.demands.watch();
+    demand.mark_changed();
+    let mut task = Task {
+        state: State::resumed(seat.settings.always_on, seat.run),
+        run: None,
+        events: events_tx,
+        timers: DelayQueue::new(),
+        mounted: false,
+        seat,
+    };
+    let mut frame_age = interval(FRAME_AGE_CHECK);
+    frame_age.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    if task.seat.source.is_some() {
+        let source = task.next_source();
+        task.step(Event::SourceAppeared(source)).await;
+    }
+    while task.state.phase() != Phase::Closed {
+        let event = tokio::select! {
+            Some(event) = run_events.recv() => Some(event),
+            Some(timer) = task.timers.next(), if !task.timers.is_empty() => Some(Event::Due(timer.into_inner())),
+            Ok(()) = demand.changed() => Some(Event::Demand(*demand.borrow_and_update() > 0)),
+            request = task.seat.inbox.recv() => Some(task.request(request)),
+            _ = frame_age.tick() => task.frozen(),
+        };
+        if let Some(event) = event {
+            task.step(event).await;
+        }
+    }
+}
+
+struct Task<'a> {
+    seat: &'a mut Seat,
+    state: State,
+    run: Option<Run>,
+    events: mpsc::Sender<Event>,
+    timers: DelayQueue<Timer>,
+    mounted: bool,
+}
+
+impl Task<'_> {
+    fn request(&mut self, request: Option<Request>) -> Event {
+        match request {
+            Some(Request::Source(Some(source))) => {
+                self.seat.source = Some(source);
+                Event::SourceAppeared(self.next_source())
+            }
+            Some(Request::Source(None)) => {
+                self.seat.source = None;
+                Event::SourceVanished
+            }
+            Some(Request::Close) | None => Event::Close,
+            #[cfg(test)]
+            Some(Request::Panic) => panic!("asked to"),
+        }
+    }
+
+    fn next_source(&mut self) -> SourceId {
+        self.seat.appearances += 1;
+        SourceId(self.seat.appearances)
+    }
+
+    async fn step(&mut self, event: Event) {
+        tracing::debug!(path = %self.seat.name, ?event);
+        let before = self.state.phase();
+        let actions = self.state.step(event);
+        let mut trouble = self.seat.status.borrow().trouble.clone();
+        let had_trouble = trouble.is_some();
+        for action in actions {
+            match action {
+                Action::Start(run) => {
+                    if let Err(error) = self.start(run) {
+                        // The machine hears of it as of any other failure, in order.
+                        let _ = self.events.try_send(Event::Failed(run, error));
+                        let _ = self.events.try_send(Event::Stopped(run));
+                    }
+                }
+                Action::Stop(_) => {
+                    if let Some(run) = &mut self.run {
+                        run.stop();
+                    }
+                }
+                Action::Arm(timer) => {
+                    self.timers.insert(timer, self.delay(timer));
+                }
+                Action::Trouble(error) => {
+                    tracing::warn!(path = %self.seat.name, "{}", error.chain());
+                    trouble = Some(error);
+                }
+                Action::AllWell => trouble = None,
+            }
+        }
+        let phase = self.state.phase();
+        if phase == Phase::Away {
+            trouble = None;
+        }
+        if before != phase {
+            self.log(phase);
+        }
+        if before != phase || had_trouble != trouble.is_some() {
+            self.publish(trouble);
+        }
+        self.mount_or_unmount().await;
+    }
+
+    /// Plans and starts a run. The plan is made anew each time: the encoders may be the same, the modes may not.
+    fn start(&mut self, run: RunId) -> Result<()> {
+        let source = self.seat.source.as_ref().ok_or_else(|| Error::internal("a run without a source"))?;
+        let plan = plan(source, &self.seat.encoders)?;
+        for reason in &plan.why {
+            tracing::info!(path = %self.seat.name, "{reason}");
+        }
+        let (name, launch, ring) = (&self.seat.name, &self.seat.launch, self.seat.settings.ring);
+        let span = tracing::info_span!("run", path = %name, run = run.0);
+        self.run = Some(span.in_scope(|| Run::spawn(name, run, plan, launch, ring, &self.events))?);
+        Ok(())
+    }
+
+    fn delay(&self, timer: Timer) -> Duration {
+        let settings = &self.seat.settings;
+        match timer {
+            Timer::StartOverdue(_) => settings.start_timeout,
+            Timer::StopOverdue(_) => settings.stop_timeout,
+            Timer::Stable(_) => Duration::from_secs(30),
+            Timer::Unwanted(_) => settings.close_after,
+            Timer::Retry(_, attempt) => backoff(attempt),
+        }
+    }
+
+    /// Whether the newest frame is too old. Slow modes are given three of their own intervals.
+    fn frozen(&self) -> Option<Event> {
+        let Phase::Streaming(run) = self.state.phase() else { return None };
+        let stream = &self.run.as_ref()?.stream;
+        let interval = Duration::from_secs_f64(1.0 / stream.format().rate.fps().max(0.01));
+        let allowed = self.seat.settings.frame_timeout.max(3 * interval);
+        let age = Instant::now().saturating_duration_since(stream.stats().newest?);
+        (age > allowed).then(|| {
+            let message = format!("the camera froze: its newest frame is {:.1} s old", age.as_secs_f64());
+            Event::Failed(run, Error::dependency("device", message))
+        })
+    }
+
+    fn publish(&mut self, trouble: Option<Error>) {
+        let phase = self.state.phase();
+        let streaming = matches!(phase, Phase::Streaming(_));
+        let running = self.run.as_ref().filter(|_| matches!(phase, Phase::Starting(_) | Phase::Streaming(_)));
+        let (plan, stream) = match running {
+            Some(run) => (Some(Arc::clone(&run.plan)), streaming.then(|| Arc::clone(&run.stream))),
+            None => (None, None),
+        };
+        let (open, runs) = (self.state.open(), self.state.run().0);
+        self.seat.status.send_modify(|status| {
+            status.streaming_since = match streaming {
+                true => status.streaming_since.or_else(|| Some(SystemTime::now())),
+                false => None,
+            };
+            (status.phase, status.open, status.trouble) = (phase, open, trouble);
+            (status.plan, status.stream, status.runs) = (plan, stream, runs);
+        });
+        // Nobody listening is fine.
+        let _ = self.seat.events.send(PathEvent::Changed { name: self.seat.name.clone() });
+    }
+
+    /// Readers may come or must go. GStreamer calls, so not on the runtime; awaited, so in order.
+    async fn mount_or_unmount(&mut self) {
+        let open = self.state.open();
+        if open == self.mounted {
+            return;
+        }
+        self.mounted = open;
+        let (rtsp, name) = (Arc::clone(&self.seat.rtsp), self.seat.name.clone());
+        let opener = self.opener();
+        let done = spawn_blocking(move || match open {
+            true => rtsp.mount(&name, opener),
+            false => rtsp.unmount(&name),
+        });
+        if let Err(error) = done.await {
+            tracing::error!(path = %self.seat.name, %error, "RTSP did not take or give up the path");
+        }
+    }
+
+    /// What a reader's DESCRIBE calls, on a thread of the RTSP server: the stream, started for it where need be.
+    fn opener(&self) -> crate::output::rtsp::Open {
+        let (demands, status) = (self.seat.demands.clone(), self.seat.status.subscribe());
+        let deadline = self.seat.settings.start_timeout;
+        let runtime = tokio::runtime::Handle::current();
+        Arc::new(move || {
+            let demand = demands.hold();
+            let mut status = status.clone();
+            let status = runtime.block_on(streaming(&mut status, deadline))?;
+            match (&status.stream, &status.plan) {
+                (Some(stream), Some(plan)) => Ok(Opened {
+                    stream: Arc::clone(stream),
+                    key_frames_on_demand: plan.key_frames_on_demand,
+                    demand: Box::new(demand),
+                }),
+                _ => Err(Error::not_found("stream", &status.name)),
+            }
+        })
+    }
+
+    fn log(&self, phase: Phase) {
+        let path = &self.seat.name;
+        match (phase, &self.run) {
+            (Phase::Streaming(_), Some(run)) => {
+                let format = run.stream.format();
+                let size = format!("{}x{}@{}", format.width, format.height, format.rate);
+                let (host, port) = (&self.seat.rtsp_host, self.seat.rtsp.port());
+                tracing::info!(%path, codec = %format.codec, %size, "streaming at rtsp://{host}:{port}/{path}");
+            }
+            (Phase::Waiting { attempt }, _) => tracing::info!(%path, attempt, "not streaming; another attempt follows"),
+            _ => tracing::debug!(%path, ?phase),
+        }
+    }
+}
+
+impl Drop for Task<'_> {
+    fn drop(&mut self) {
+        // Only signals: the run's own thread takes the pipeline down.
+        if let Some(run) = &mut self.run {
+            run.stop();
+        }
+        self.seat.run = self.seat.run.max(self.state.run());
+    }
+}
+
+/// The status of a path that streams, waited for while one can still hope. Errors: the path is away or in trouble, or
+/// `deadline` passes.
+pub(super) async fn streaming(status: &mut watch::Receiver<PathStatus>, deadline: Duration) -> Result<PathStatus> {
+    let decided = |status: &PathStatus| match status.phase {
+        Phase::Streaming(_) | Phase::Away | Phase::Wedged(_) | Phase::Waiting { .. } | Phase::Closed => true,
+        Phase::Idle | Phase::Starting(_) | Phase::Stopping(_) => false,
+    };
+    let waited = tokio::time::timeout(deadline, status.wait_for(decided)).await.is_ok();
+    let last = status.borrow().clone();
+    match (last.phase, &last.trouble) {
+        (Phase::Streaming(_), _) => Ok(last),
+        (_, Some(trouble)) => Err(trouble.clone()),
+        _ if !waited => Err(Error::dependency("device", format!("{} did not start in time", last.name))),
+        _ => Err(Error::dependency("device", format!("{} is not connected", last.name))),
+    }
+}
+
+/// Half a second after the first failure, twice as long after each more, half a minute at most, with jitter.
+fn backoff(attempt: u32) -> Duration {
+    const LONGEST: Duration = Duration::from_secs(30);
+    ExponentialBuilder::new()
+        .with_min_delay(Duration::from_millis(500))
+        .with_max_delay(LONGEST)
+        .with_jitter()
+        .without_max_times()
+        .build()
+        .nth(attempt.clamp(1, 16) as usize - 1)
+        .unwrap_or(LONGEST)
+}

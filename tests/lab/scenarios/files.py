@@ -1,0 +1,74 @@
+"""Snapshots and recordings: what is written is a picture, and plays, whatever happens to the camera or the service."""
+from pathlib import Path
+
+import probe
+from cameras import HEIGHT, WIDTH, Webcam
+from scenarios import Lab, scenario
+from wait import wait_for
+
+
+def recordings(folder: Path) -> list[Path]:
+    """The recordings in a folder, oldest first."""
+    return sorted((file for file in folder.rglob("*.mp4")), key=lambda file: file.stat().st_mtime)
+
+
+def assert_plays(file: Path, frames: int) -> None:
+    """Asserts that every frame of a recording decodes, and that there are at least so many."""
+    video = probe.file(str(file))
+    assert (video["codec_name"], video["width"], video["height"]) == ("h264", WIDTH, HEIGHT), video
+    assert int(video["nb_read_frames"]) >= frames, (file, video["nb_read_frames"], frames)
+
+
+@scenario
+def a_snapshot_is_a_picture_of_the_right_size(lab: Lab) -> None:
+    service = lab.service()
+    device = service.id_of(Webcam("Portrait", port=0, serial="PS1"))
+    service.wait_stream(device)
+    taken = service.rpc.call("take_snapshot", device=device)
+    assert (taken["status"], taken["width"], taken["height"]) == ("SUCCESS", WIDTH, HEIGHT), taken
+    file = Path(taken["file_path"])
+    data = file.read_bytes()
+    assert len(data) == taken["file_size"] and data[:2] == b"\xff\xd8" and data[-2:] == b"\xff\xd9", taken
+    video = probe.file(str(file))
+    assert (video["codec_name"], video["width"], video["height"]) == ("mjpeg", WIDTH, HEIGHT), video
+
+
+@scenario
+def a_recording_across_an_unplug_plays(lab: Lab) -> None:
+    service = lab.service()
+    webcam = Webcam("Recorded", port=1, serial="RC1")
+    device = service.id_of(webcam)
+    reader = service.reader(device)
+    mark = service.rpc.mark()
+    started = service.rpc.call("start_recording", device=device)
+    assert started["status"] == "RECORDING", started
+    service.rpc.expect("recording_status_update", mark, device=device, status="STARTED")
+    reader.wait_frames(30)
+    webcam.unplug()
+    reader.wait_end()
+    service.wait_status(device, "DISCONNECTED")
+    webcam = Webcam("Recorded", port=1, serial="RC1")
+    assert service.id_of(webcam) == device
+    reader = service.reader(device)
+    reader.wait_frames(30)
+    stopped = service.rpc.call("stop_recording", device=device)
+    assert stopped["status"] == "STOPPED", stopped
+    reader.close()
+    files = wait_for("the recordings", lambda: recordings(service.recordings))
+    for file in files:
+        assert_plays(file, 20)
+
+
+@scenario
+def a_recording_cut_short_by_sigterm_plays(lab: Lab) -> None:
+    """And the service exits with 0 in time, its clients told."""
+    service = lab.service()
+    device = service.id_of(Webcam("Interrupted", port=2, serial="I1"))
+    reader = service.reader(device)
+    started = service.rpc.call("start_recording", device=device)
+    reader.wait_frames(30)
+    lab.terminated()
+    reader.wait_end()
+    assert service.rpc.wait_closed() == 1001
+    (file,) = service.recordings.rglob(f"{Path(started['filename']).stem}*")
+    assert_plays(file, 20)

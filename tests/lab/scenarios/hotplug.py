@@ -1,0 +1,122 @@
+"""A camera appears and is on the air; it disappears and nothing is left of it; it comes back and is the same."""
+import json
+import subprocess
+
+import probe
+import rtsp
+from cameras import HEIGHT, WIDTH, Vivid, Webcam, nodes
+from scenarios import Lab, scenario
+from service import BINARY, ON_DEMAND
+from wait import wait_for
+
+
+@scenario
+def a_camera_plugged_in_is_on_the_air(lab: Lab) -> None:
+    """vivid, the kernel's own camera: listed, told, read over TCP and over UDP, and its picture moves."""
+    service = lab.service()
+    assert service.cameras() == [], service.cameras()
+    before = service.rpc.mark()
+    Vivid()
+    told = service.rpc.expect("camera_status_update", before, status="CONNECTED")
+    (camera,) = service.connected()
+    assert told["device"] == camera["device"] == "camera0", (told, camera)
+    assert camera["resolution"] == f"{WIDTH}x{HEIGHT}", camera
+    url = service.wait_stream("camera0")
+    assert camera["streams"]["rtsp"].endswith("/camera0"), camera
+    for transport in ("tcp", "udp"):
+        video = probe.stream(url, transport)
+        assert (video["codec_name"], video["width"], video["height"]) == ("h264", WIDTH, HEIGHT), (transport, video)
+    assert probe.moves(url)
+
+
+@scenario
+def a_session_description_says_what_a_decoder_needs(lab: Lab) -> None:
+    service = lab.service()
+    device = service.id_of(Webcam("Described", port=0, serial="D1"))
+    service.wait_stream(device)
+    sdp = rtsp.describe(service.url(device)).body
+    for word in ("H264/90000", "packetization-mode=1", "profile-level-id=42", "sprop-parameter-sets="):
+        assert word in sdp, (word, sdp)
+    assert rtsp.describe(service.url("camera999")).status == 404
+
+
+@scenario
+def a_metadata_node_is_no_camera(lab: Lab) -> None:
+    """A webcam has two nodes and is one camera, in the list and for `list-cameras`."""
+    service = lab.service()
+    webcam = Webcam("Twofold", port=1, serial="T1")
+    assert len(webcam.nodes) == 2, webcam.nodes
+    device = service.id_of(webcam)
+    service.reader(device).close()
+    assert [camera["device"] for camera in service.connected()] == [device], service.connected()
+    listed = subprocess.run([BINARY, "list-cameras", "--json", "--config", str(service.config)], check=True,
+                            capture_output=True, text=True, timeout=120).stdout
+    assert webcam.nodes[0] in listed and webcam.nodes[1] not in listed, listed
+    json.loads(listed)
+
+
+@scenario
+def an_unplugged_camera_leaves_nothing_behind(lab: Lab) -> None:
+    """Unplugged while it is read: the reader ends, the name is unknown, files and threads are as before."""
+    service = lab.service()
+    # Once before counting: libraries, thread pools and caches that stay are made by the first camera.
+    webcam = Webcam("Passing", port=2, serial="P1")
+    device = service.id_of(webcam)
+    service.reader(device).close()
+    webcam.unplug()
+    service.wait_status(device, "DISCONNECTED")
+    wait_for("the name to be unknown", lambda: rtsp.describe(service.url(device)).status == 404)
+    before = service.resources()
+
+    webcam = Webcam("Passing", port=2, serial="P1")
+    assert service.id_of(webcam) == device
+    reader = service.reader(device)
+    mark = service.rpc.mark()
+    webcam.unplug()
+    reader.wait_end()
+    service.rpc.expect("camera_status_update", mark, device=device, status="DISCONNECTED")
+    service.wait_status(device, "DISCONNECTED")
+    wait_for("the name to be unknown", lambda: rtsp.describe(service.url(device)).status == 404)
+    assert device not in [camera["device"] for camera in service.connected()]
+    wait_for(f"open files and threads to be as before ({before})",
+             lambda: all(service.resources()[what] <= count for what, count in before.items()))
+
+
+@scenario
+def a_camera_plugged_into_another_port_is_the_same(lab: Lab) -> None:
+    service = lab.service()
+    webcam = Webcam("Wanderer", port=0, serial="W1")
+    device = service.id_of(webcam)
+    service.reader(device).close()
+    webcam.unplug()
+    service.wait_status(device, "DISCONNECTED")
+    webcam = Webcam("Wanderer", port=5, serial="W1")
+    assert service.id_of(webcam) == device
+    service.wait_status(device, "CONNECTED")
+    service.reader(device).close()
+
+
+@scenario
+def a_flapping_camera_ends_up_on_the_air(lab: Lab) -> None:
+    """A bad plug: in and out several times, faster than anybody can follow."""
+    service = lab.service()
+    for _ in range(3):
+        Webcam("Flapping", port=3, serial="F1").unplug()
+    device = service.id_of(Webcam("Flapping", port=3, serial="F1"))
+    service.reader(device).close()
+    assert [camera["device"] for camera in service.connected()] == [device], service.connected()
+
+
+@scenario
+def a_camera_on_demand_runs_while_it_is_read(lab: Lab) -> None:
+    """Its node is closed before the first reader comes and after the last has left."""
+    service = lab.service()
+    webcam = Webcam("Waiting", port=4, serial=ON_DEMAND)
+    device = service.id_of(webcam)
+    assert webcam.nodes[0] in nodes()
+    wait_for("the probe to be over", lambda: not service.has_open(webcam.nodes[0]))
+    reader = service.reader(device)
+    assert service.has_open(webcam.nodes[0])
+    reader.close()
+    wait_for("the camera to be let go", lambda: not service.has_open(webcam.nodes[0]))
+    service.reader(device).close()

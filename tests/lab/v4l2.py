@@ -1,0 +1,24 @@
+"""Another program that uses a camera: the few ioctls it takes to own a capture node (V4L2, x86-64 layout)."""
+import contextlib
+import fcntl
+import os
+import struct
+from typing import Iterator
+
+VIDIOC_G_FMT, VIDIOC_S_FMT, VIDIOC_REQBUFS = 0xC0D05604, 0xC0D05605, 0xC0145608
+VIDEO_CAPTURE, MEMORY_MMAP = 1, 1
+
+
+@contextlib.contextmanager
+def held(node: str) -> Iterator[None]:
+    """Owns the buffers of a node meanwhile, which makes it busy for everybody else."""
+    device = os.open(node, os.O_RDWR)
+    try:
+        # The format as it is: a format must have been set by the one who asks for buffers.
+        form = bytearray(struct.pack("<I204x", VIDEO_CAPTURE))
+        fcntl.ioctl(device, VIDIOC_G_FMT, form)
+        fcntl.ioctl(device, VIDIOC_S_FMT, form)
+        fcntl.ioctl(device, VIDIOC_REQBUFS, bytearray(struct.pack("<IIII4x", 2, VIDEO_CAPTURE, MEMORY_MMAP, 0)))
+        yield
+    finally:
+        os.close(device)

@@ -59,6 +59,7 @@ struct Arguments {
 
 fn main() -> Result<(), AnyError> {
     let arguments = Arguments::parse();
+    media::init()?;
     if arguments.serve {
         return serve(arguments.bitrate);
     }
@@ -74,6 +75,9 @@ fn main() -> Result<(), AnyError> {
             let mut url = String::new();
             let output = child.stdout.take().ok_or("no output of the server")?;
             std::io::BufRead::read_line(&mut std::io::BufReader::new(output), &mut url)?;
+            if url.is_empty() {
+                return Err("the server does not start".into());
+            }
             let pid = child.id();
             own = Some(child);
             (url.trim().to_owned(), Some(pid))
@@ -114,6 +118,7 @@ fn measure(arguments: &Arguments, url: &str, pid: Option<u32>, own: bool) -> Res
                 all.packets += read.packets;
                 all.bytes += read.bytes;
                 all.lost += read.lost;
+                all.seconds += read.seconds;
                 all.latencies.extend(read.latencies);
             }
             Err(error) => {
@@ -122,7 +127,13 @@ fn measure(arguments: &Arguments, url: &str, pid: Option<u32>, own: bool) -> Res
             }
         }
     }
-    println!("readers {}  failed {failed}  packets {}  lost {}", arguments.readers, all.packets, all.lost);
+    println!(
+        "readers {}  failed {failed}  packets {}  lost {}  {:.1} Mbit/s each",
+        arguments.readers,
+        all.packets,
+        all.lost,
+        all.bytes as f64 * 8e-6 / all.seconds,
+    );
     println!("DESCRIBE to first RTP packet  {} ms", spread(&mut joins));
     if own {
         println!("publish to last byte of a frame read  {} ms", spread(&mut all.latencies));
@@ -149,6 +160,8 @@ struct Got {
     packets: u64,
     bytes: u64,
     lost: u64,
+    /// From the first packet to the last.
+    seconds: f64,
     latencies: Vec<f64>,
 }
 
@@ -181,6 +194,7 @@ fn read(url: &str, stop: &AtomicBool) -> Result<Got, AnyError> {
         if got.packets == 0 {
             got.join = began.elapsed();
         }
+        got.seconds = (began.elapsed() - got.join).as_secs_f64();
         let sequence = u16::from_be_bytes([s1, s0]);
         got.lost += u64::from(sequence.wrapping_sub(expected.unwrap_or(sequence)));
         expected = Some(sequence.wrapping_add(1));
@@ -210,7 +224,8 @@ fn request(
         socket.read_exact(&mut byte)?;
         head.push(byte[0]);
     }
-    let head = String::from_utf8(head)?;
+    let head = String::from_utf8(head)
+        .map_err(|error| format!("{method}: {:?}", String::from_utf8_lossy(error.as_bytes())))?;
     if !head.starts_with("RTSP/1.0 200") {
         return Err(format!("{method}: {head}").into());
     }
@@ -250,7 +265,6 @@ impl Usage {
 
 /// The server: sends encoded frames over and over, until its input is closed.
 fn serve(bitrate: u32) -> Result<(), AnyError> {
-    media::init()?;
     let frames = encode(bitrate)?;
     // RTP timestamps that begin with the clock, so that a reader knows when a frame was published.
     let overrides = tempfile::tempdir()?;
@@ -290,9 +304,9 @@ fn serve(bitrate: u32) -> Result<(), AnyError> {
 /// Ten seconds of a moving picture.
 fn encode(bitrate: u32) -> Result<Vec<Bytes>, AnyError> {
     let line = format!(
-        "videotestsrc num-buffers={} pattern=smpte ! video/x-raw,format=I420,width=1280,height=720,framerate={RATE}/1 ! \
-         videoconvert ! timeoverlay ! x264enc tune=zerolatency speed-preset=ultrafast bitrate={} key-int-max={GOP} \
-         nal-hrd=cbr ! h264parse config-interval=-1 ! video/x-h264,stream-format=byte-stream,alignment=au ! \
+        "videotestsrc num-buffers={} pattern=snow ! video/x-raw,format=I420,width=1280,height=720,framerate={RATE}/1 ! \
+         x264enc tune=zerolatency speed-preset=ultrafast bitrate={} key-int-max={GOP} ! \
+         h264parse config-interval=-1 ! video/x-h264,stream-format=byte-stream,alignment=au ! \
          appsink name=frames sync=false max-buffers=0",
         RATE * 10,
         bitrate / 1000,

@@ -76,6 +76,10 @@ pub(super) struct Feed {
 
 const SHUT: u64 = u64::MAX;
 
+/// Our media have one stream, video. (`transports()` would give all and must not be used: the binding of 0.24 takes
+/// references that it is not given, and the transports are freed under gst-rtsp-server's hands.)
+const ONLY: u32 = 0;
+
 /// How long a shared media waits for a reader before it is retired. A player that probes first and then plays, or one
 /// that connects again, finds it running.
 const LINGER: Duration = Duration::from_secs(2);
@@ -245,7 +249,7 @@ impl Feed {
             gone: Mutex::new(false),
             waiting_since: Arc::new(AtomicU64::new(0)),
         });
-        for transport in media.transports() {
+        if let Some(transport) = media.transport(ONLY) {
             let waiting_since = Arc::clone(&reader.waiting_since);
             transport.set_message_sent(move || waiting_since.store(0, Ordering::Relaxed));
         }
@@ -253,11 +257,9 @@ impl Feed {
         // It has only one, for whom the gate is enough.
         let held = self.shared && self.kept.load(Ordering::Acquire);
         reader.held.store(held, Ordering::Release);
-        if held {
-            for transport in media.transports() {
-                // Already off is as good.
-                let _ = transport.set_active(false);
-            }
+        if held && let Some(transport) = media.transport(ONLY) {
+            // Already off is as good.
+            let _ = transport.set_active(false);
         }
         {
             let mut readers = lock(&self.readers);
@@ -387,7 +389,7 @@ impl Feed {
         let Some(media) = reader.media.upgrade().filter(|_| !*gone) else {
             return;
         };
-        for transport in media.transports() {
+        if let Some(transport) = media.transport(ONLY) {
             let _ = transport.set_active(true);
         }
         reader.held.store(false, Ordering::Release);
@@ -401,11 +403,8 @@ impl Feed {
     /// are gone or one has come that would. Any reader's "sent" wakes it.
     fn wake_sender(&self) {
         for reader in self.readers() {
-            if let Some(media) = reader.media.upgrade() {
-                for transport in media.transports() {
-                    transport.message_sent();
-                }
-                return;
+            if let Some(transport) = reader.media.upgrade().and_then(|media| media.transport(ONLY)) {
+                return transport.message_sent();
             }
         }
     }
@@ -423,12 +422,10 @@ impl Reader {
     /// The session is over. Makes sure that a release which came in between does not outlive it.
     fn leave(&self) {
         *lock(&self.gone) = true;
-        if let Some(media) = self.media.upgrade() {
-            for transport in media.transports() {
-                if transport.stream().is_some_and(|stream| stream.joined_bin().is_some()) {
-                    let _ = transport.set_active(false);
-                }
-            }
+        if let Some(transport) = self.media.upgrade().and_then(|media| media.transport(ONLY))
+            && transport.stream().is_some_and(|stream| stream.joined_bin().is_some())
+        {
+            let _ = transport.set_active(false);
         }
     }
 }

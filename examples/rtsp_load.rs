@@ -32,6 +32,7 @@ type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
 const RATE: u32 = 30;
 const GOP: usize = 30;
+const KEY_FRAMES: Duration = Duration::from_millis(250);
 
 #[derive(Parser)]
 struct Arguments {
@@ -42,7 +43,7 @@ struct Arguments {
     #[arg(long, default_value_t = 20)]
     seconds: u64,
     /// Milliseconds between two readers joining.
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 50)]
     pause: u64,
     /// Read this instead of starting a server.
     #[arg(long)]
@@ -118,6 +119,7 @@ fn measure(arguments: &Arguments, url: &str, pid: Option<u32>, own: bool) -> Res
                 all.packets += read.packets;
                 all.bytes += read.bytes;
                 all.lost += read.lost;
+                all.late_keys += read.late_keys;
                 all.seconds += read.seconds;
                 all.latencies.extend(read.latencies);
             }
@@ -128,11 +130,12 @@ fn measure(arguments: &Arguments, url: &str, pid: Option<u32>, own: bool) -> Res
         }
     }
     println!(
-        "readers {}  failed {failed}  packets {}  lost {}  {:.1} Mbit/s each",
+        "readers {}  failed {failed}  packets {}  lost {}  {:.1} Mbit/s each  not begun at a key frame {}",
         arguments.readers,
         all.packets,
         all.lost,
         all.bytes as f64 * 8e-6 / all.seconds,
+        all.late_keys,
     );
     println!("DESCRIBE to first RTP packet  {} ms", spread(&mut joins));
     if own {
@@ -160,6 +163,8 @@ struct Got {
     packets: u64,
     bytes: u64,
     lost: u64,
+    /// Whether something came before the first key frame.
+    late_keys: u64,
     /// From the first packet to the last.
     seconds: f64,
     latencies: Vec<f64>,
@@ -195,6 +200,10 @@ fn read(url: &str, stop: &AtomicBool) -> Result<Got, AnyError> {
             got.join = began.elapsed();
         }
         got.seconds = (began.elapsed() - got.join).as_secs_f64();
+        // SPS, or a STAP-A, which none but the first packet of a key frame is here (RFC 6184, 5.7.1).
+        if got.packets == 0 && ![7, 24].contains(&(packet[12] & 0x1f)) {
+            got.late_keys += 1;
+        }
         let sequence = u16::from_be_bytes([s1, s0]);
         got.lost += u64::from(sequence.wrapping_sub(expected.unwrap_or(sequence)));
         expected = Some(sequence.wrapping_add(1));
@@ -222,10 +231,17 @@ fn request(
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") {
         socket.read_exact(&mut byte)?;
-        head.push(byte[0]);
+        // The first packets may overtake the reply to PLAY.
+        if head.is_empty() && byte[0] == b'$' {
+            let mut header = [0; 3];
+            socket.read_exact(&mut header)?;
+            let mut packet = vec![0; usize::from(u16::from_be_bytes([header[1], header[2]]))];
+            socket.read_exact(&mut packet)?;
+        } else {
+            head.push(byte[0]);
+        }
     }
-    let head = String::from_utf8(head)
-        .map_err(|error| format!("{method}: {:?}", String::from_utf8_lossy(error.as_bytes())))?;
+    let head = String::from_utf8(head)?;
     if !head.starts_with("RTSP/1.0 200") {
         return Err(format!("{method}: {head}").into());
     }
@@ -285,10 +301,13 @@ fn serve(bitrate: u32) -> Result<(), AnyError> {
     thread::spawn(move || {
         let mut due = Instant::now();
         let mut at = 0usize;
+        let mut forced = due;
         loop {
             due += Duration::from_secs(1) / RATE;
             thread::sleep(due.saturating_duration_since(Instant::now()));
-            if stream.take_key_frame_request() {
+            // Not more often than a capture pipeline would.
+            if forced <= due && stream.take_key_frame_request() {
+                forced = due + KEY_FRAMES;
                 at = at.next_multiple_of(GOP);
             }
             at %= frames.len();

@@ -27,6 +27,13 @@ pub(super) fn follow(state: &Arc<State>, connection: u64, client: &RTSPClient) {
         }
     });
     let weak = Arc::downgrade(state);
+    client.connect_pre_play_request(move |_, context| {
+        if let Some(state) = weak.upgrade() {
+            state.about_to_play(context);
+        }
+        RTSPStatusCode::Ok
+    });
+    let weak = Arc::downgrade(state);
     client.connect_play_request(move |client, context| {
         if let Some(state) = weak.upgrade() {
             state.play(connection, client, context);
@@ -74,6 +81,14 @@ impl State {
                     _ => RTSPStatusCode::ServiceUnavailable,
                 }
             }
+        }
+    }
+
+    fn about_to_play(&self, context: &RTSPContext) {
+        let Some((_, media)) = session_media(context) else { return };
+        let feed = media.media().and_then(|media| self.feed_of(&media));
+        if let Some(feed) = feed.filter(|feed| !feed.readers().iter().any(|reader| reader.is_media(&media))) {
+            feed.expect_play();
         }
     }
 

@@ -28,6 +28,10 @@ struct Server {
 
 impl Server {
     fn start() -> Self {
+        Self::with(RtspSettings::default())
+    }
+
+    fn with(settings: RtspSettings) -> Self {
         let events = Arc::new((Mutex::new(Vec::new()), Condvar::new()));
         let told = Arc::clone(&events);
         let settings = RtspSettings {
@@ -37,7 +41,7 @@ impl Server {
                 told.0.lock().unwrap_or_else(PoisonError::into_inner).push(event);
                 told.1.notify_all();
             }),
-            ..RtspSettings::default()
+            ..settings
         };
         Self { server: RtspServer::start(settings, LaunchFiles::default()).unwrap(), events }
     }
@@ -254,6 +258,39 @@ async fn begin_at_a_key_frame(order: [Transport; 5]) {
     }
 }
 
+#[test]
+fn no_packet_goes_out_before_the_first_key_frame() {
+    let source = Source::start(Kind { gop: 0, delay: 8, ..H264 });
+    let server = Server::serving(&source);
+    const SPS: u8 = 7;
+    let mut first = Raw::play(&server.url());
+    assert_eq!(first.first_nal(), SPS);
+    let mut second = Raw::play(&server.url());
+    assert_eq!(second.first_nal(), SPS, "of a media that runs");
+}
+
+#[test]
+fn the_first_frame_is_not_the_one_that_answered_describe() {
+    for kind in [Kind { gop: 0, ..H264 }, Kind { gop: 10, key_frames_on_demand: false, ..H264 }] {
+        the_first_frame_is_new(kind);
+    }
+}
+
+fn the_first_frame_is_new(kind: Kind) {
+    let source = Source::start(kind);
+    let server = Server::serving(&source);
+    let mut reader = Raw::set_up(&server.url());
+    let described = source.stream.stats().frames;
+    eventually("a second passes", || source.stream.stats().frames > described + 30);
+    assert_eq!(reader.request("PLAY", "", "").0, 200);
+    let mut before = reader.packet().1;
+    for _ in 0..30 {
+        let timestamp = reader.packet().1;
+        assert!(timestamp.wrapping_sub(before) < 45_000, "half a second between two frames");
+        before = timestamp;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn without_key_frames_on_demand_readers_begin_in_the_past() {
     let source = Source::start(Kind { gop: 0, key_frames_on_demand: false, ..H264 });
@@ -274,7 +311,7 @@ const HEAVY: Kind = Kind { bitrate: 16_000, ..H264 };
 async fn beside_a_stalled_reader(server: &Arc<Server>, mut healthy: Reader) -> Duration {
     healthy.take(5).await.unwrap();
     let url = server.url();
-    let stalled = tokio::task::spawn_blocking(move || Raw::play_and_stall(&url)).await.unwrap();
+    let stalled = tokio::task::spawn_blocking(move || Raw::play(&url)).await.unwrap();
     let (port, waiting) = (stalled.port(), Arc::clone(server));
     let waiting = tokio::task::spawn_blocking(move || waiting.wait_for_leave(port));
     let mut longest = Duration::ZERO;
@@ -299,12 +336,27 @@ async fn a_tcp_reader_that_reads_no_more_stops_nobody_and_is_disconnected() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn udp_readers_never_wait_for_tcp_readers() {
+    let source = Source::start(HEAVY);
+    let settings = RtspSettings { stall_timeout: Duration::from_secs(3600), ..RtspSettings::default() };
+    let server = Server::with(settings);
+    server.server.mount("camera0", source.open());
+    let mut udp = Reader::open(&server.url(), Transport::Udp).await.unwrap();
+    udp.take(5).await.unwrap();
+    let url = server.url();
+    let stalled = tokio::task::spawn_blocking(move || Raw::play(&url)).await.unwrap();
+    // More than the kernel takes for the stalled reader.
+    udp.take(300).await.unwrap();
+    assert_eq!(server.server.readers("camera0").count, 2);
+    drop(stalled);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn readers_that_all_read_no_more_do_not_stop_those_who_come() {
     let source = Source::start(HEAVY);
     let server = Server::serving(&source);
     let url = server.url();
-    let stalled =
-        tokio::task::spawn_blocking(move || [Raw::play_and_stall(&url), Raw::play_and_stall(&url)]).await.unwrap();
+    let stalled = tokio::task::spawn_blocking(move || [Raw::play(&url), Raw::play(&url)]).await.unwrap();
     for transport in [Transport::Tcp, Transport::Udp] {
         let mut reader = Reader::open(&server.url(), transport).await.unwrap();
         assert!(reader.next().await.unwrap().is_random_access_point());
@@ -328,7 +380,7 @@ fn two_hundred_readers_that_vanish_leave_nothing_behind() {
             match time % 4 {
                 0 => drop(Raw::connect(&url)),
                 1 => drop(Raw::connect(&url).describe()),
-                _ => drop(Raw::play_and_stall(&url)),
+                _ => drop(Raw::play(&url)),
             }
         }
         eventually("all have left", || server.server.readers("camera0").count == 0 && source.demands(1) == 0);

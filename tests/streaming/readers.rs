@@ -144,16 +144,61 @@ impl Raw {
         self.request("DESCRIBE", "", "Accept: application/sdp\r\n")
     }
 
-    /// DESCRIBE, SETUP over TCP and PLAY. From here on nothing is read.
-    pub fn play_and_stall(url: &str) -> Self {
+    /// DESCRIBE and SETUP over TCP.
+    pub fn set_up(url: &str) -> Self {
         let mut raw = Self::connect(url);
         let (status, sdp) = raw.describe();
         assert_eq!(status, 200);
         let control = sdp.lines().filter_map(|line| line.strip_prefix("a=control:")).next_back().unwrap().to_owned();
         let transport = "Transport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n";
         assert_eq!(raw.request("SETUP", &format!("/{control}"), transport).0, 200);
+        raw
+    }
+
+    /// DESCRIBE, SETUP over TCP and PLAY. From here on nothing is read unless it is asked for.
+    pub fn play(url: &str) -> Self {
+        let mut raw = Self::set_up(url);
         assert_eq!(raw.request("PLAY", "", "").0, 200);
         raw
+    }
+
+    /// The next RTP packet (RFC 3550, RFC 6184): the types of its NAL units and its timestamp, 90 kHz.
+    pub fn packet(&mut self) -> (Vec<u8>, u32) {
+        loop {
+            let mut header = [0; 4];
+            self.socket.read_exact(&mut header).unwrap();
+            assert_eq!(header[0], b'$');
+            let mut packet = vec![0; usize::from(u16::from_be_bytes([header[2], header[3]]))];
+            self.socket.read_exact(&mut packet).unwrap();
+            if header[1] != 0 {
+                continue;
+            }
+            let timestamp = u32::from_be_bytes(packet[4..8].try_into().unwrap());
+            let mut nals = Vec::new();
+            match packet[12] & 0x1f {
+                // STAP-A: several, each after its length.
+                24 => {
+                    let mut rest = &packet[13..];
+                    while let [high, low, nal, ..] = rest {
+                        nals.push(nal & 0x1f);
+                        rest = &rest[2 + usize::from(u16::from_be_bytes([*high, *low]))..];
+                    }
+                }
+                // FU-A: a piece of one.
+                28 => nals.push(packet[13] & 0x1f),
+                nal => nals.push(nal),
+            }
+            return (nals, timestamp);
+        }
+    }
+
+    /// The type of the first NAL unit that is neither a delimiter nor SEI (H.264, table 7-1).
+    pub fn first_nal(&mut self) -> u8 {
+        loop {
+            if let Some(nal) = self.packet().0.into_iter().find(|nal| ![6, 9].contains(nal)) {
+                return nal;
+            }
+        }
     }
 
     /// Reads what is left; returns once the other side has closed the connection.

@@ -29,9 +29,11 @@ pub struct Kind {
     /// kbit/s. Above 2000 the picture is snow, which fills it.
     pub bitrate: u32,
     pub key_frames_on_demand: bool,
+    /// Frames between the request for a key frame and the key frame.
+    pub delay: u32,
 }
 
-pub const H264: Kind = Kind { codec: Codec::H264, gop: 30, bitrate: 1000, key_frames_on_demand: true };
+pub const H264: Kind = Kind { codec: Codec::H264, gop: 30, bitrate: 1000, key_frames_on_demand: true, delay: 0 };
 
 /// A running test pattern and the stream it writes.
 pub struct Source {
@@ -68,6 +70,7 @@ impl Source {
         let stream = Stream::new(format, Limits::default());
         let writer = Arc::clone(&stream);
         let clock = pipeline.downgrade();
+        let mut due = None;
         frames.set_callbacks(
             gst_app::AppSinkCallbacks::builder()
                 .new_sample(move |sink| {
@@ -79,6 +82,11 @@ impl Source {
                     let key = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
                     writer.publish((base + running).into(), key, SystemTime::now(), sample::bytes(buffer).unwrap());
                     if writer.take_key_frame_request() && kind.key_frames_on_demand {
+                        due = due.or(Some(kind.delay));
+                    }
+                    due = due.map(|frames: u32| frames.wrapping_sub(1));
+                    if due == Some(u32::MAX) {
+                        due = None;
                         let event = gst_video::UpstreamForceKeyUnitEvent::builder().all_headers(true).build();
                         sink.static_pad("sink").unwrap().push_event(event);
                     }

@@ -2,7 +2,7 @@
 //!
 //! The signals come on the connection's own thread, so a source that takes its time to open delays nobody else.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use gst_rtsp::{RTSPStatusCode, RTSPUrl};
 use gst_rtsp_server::{RTSPClient, RTSPContext, prelude::*};
@@ -12,8 +12,6 @@ use crate::error::Kind;
 
 /// Follows a new connection.
 pub(super) fn follow(state: &Arc<State>, connection: u64, client: &RTSPClient) {
-    client.set_post_session_timeout(i32::try_from(state.settings.idle_timeout.as_secs()).unwrap_or(i32::MAX));
-
     let weak = Arc::downgrade(state);
     client.connect_pre_describe_request(move |_, context| {
         weak.upgrade().map_or(RTSPStatusCode::ServiceUnavailable, |state| state.describe(connection, context))
@@ -21,12 +19,19 @@ pub(super) fn follow(state: &Arc<State>, connection: u64, client: &RTSPClient) {
     let weak = Arc::downgrade(state);
     client.connect_new_session(move |_, session| {
         if let Some(state) = weak.upgrade() {
-            state.seen(connection);
             session.set_timeout(u32::try_from(state.settings.session_timeout.as_secs()).unwrap_or(u32::MAX));
             if let Some(known) = lock(&state.connections).get_mut(&connection) {
+                known.touched = Instant::now();
                 known.sessions.push(session.downgrade());
             }
         }
+    });
+    let weak = Arc::downgrade(state);
+    client.connect_pre_play_request(move |_, context| {
+        if let Some(state) = weak.upgrade() {
+            state.about_to_play(context);
+        }
+        RTSPStatusCode::Ok
     });
     let weak = Arc::downgrade(state);
     client.connect_play_request(move |client, context| {
@@ -62,8 +67,8 @@ impl State {
         let Some(mount) = context.uri().and_then(|url| self.mount_of(&path(url))) else {
             return RTSPStatusCode::NotFound;
         };
-        self.seen(connection);
         if let Some(known) = lock(&self.connections).get_mut(&connection) {
+            known.touched = Instant::now();
             known.mounts.push(Arc::downgrade(&mount));
         }
         let shared = self.feeds().iter().any(|feed| feed.is_open() && Arc::ptr_eq(&feed.mount, &mount));
@@ -76,6 +81,14 @@ impl State {
                     _ => RTSPStatusCode::ServiceUnavailable,
                 }
             }
+        }
+    }
+
+    fn about_to_play(&self, context: &RTSPContext) {
+        let Some((_, media)) = session_media(context) else { return };
+        let feed = media.media().and_then(|media| self.feed_of(&media));
+        if let Some(feed) = feed.filter(|feed| !feed.readers().iter().any(|reader| reader.is_media(&media))) {
+            feed.expect_play();
         }
     }
 
@@ -95,9 +108,8 @@ impl State {
             return;
         };
         // The transport itself cannot be read from here; the connection knows it by its channels if it is TCP.
-        let own = media.transports();
-        let tcp =
-            (0..=u8::MAX).filter_map(|channel| client.stream_transport(channel)).any(|known| own.contains(&known));
+        let own = media.transport(0);
+        let tcp = (0..=u8::MAX).filter_map(|channel| client.stream_transport(channel)).any(|known| Some(known) == own);
         let transport = if tcp { Transport::Tcp } else { Transport::Udp };
         feed.join(ReaderInfo { path: feed.mount.name.clone(), remote, transport }, connection, session, &media);
     }

@@ -2,8 +2,9 @@
 //!
 //! gst-rtsp-server adds a reader to a running media in the middle of a GOP, and begins a media with the frame that
 //! answered DESCRIBE, however old it is by the time of PLAY. So all RTP packets pass a gate that is shut until the
-//! first frame made after the first PLAY, and a reader that joins a shared media is held: taken off it at once, and
-//! put back by the thread that carries the packets, right before the first packet of a key frame.
+//! first frame made after the first PLAY, and a reader that joins a shared media is held: taken off it at once, while
+//! the packets wait for the millisecond that takes, and put back by the thread that carries the packets, right before
+//! the first packet of a key frame.
 //!
 //! GStreamer before 1.24 also gives a shared media that is just being taken down to the next reader, who then gets
 //! 503. So a shared media is kept: we count as one who has prepared it. When it has had no reader for a while it is
@@ -11,7 +12,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, Weak,
+        Arc, Condvar, Mutex, PoisonError, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -72,9 +73,20 @@ pub(super) struct Feed {
     /// Readers to put on the media before the first packet with this timestamp or a later one.
     releases: Mutex<Vec<(u64, Arc<Reader>)>>,
     has_releases: AtomicBool,
+    /// A PLAY is being answered, until this time at most; packets wait for it.
+    playing: Mutex<Option<Instant>>,
+    played: Condvar,
+    has_playing: AtomicBool,
 }
 
 const SHUT: u64 = u64::MAX;
+
+/// How long packets wait for a PLAY to be answered. It takes a fraction of a millisecond, unless it fails.
+const PLAY: Duration = Duration::from_millis(50);
+
+/// Our media have one stream, video. (`transports()` would give all and must not be used: the binding of 0.24 takes
+/// references that it is not given, and the transports are freed under gst-rtsp-server's hands.)
+const ONLY: u32 = 0;
 
 /// How long a shared media waits for a reader before it is retired. A player that probes first and then plays, or one
 /// that connects again, finds it running.
@@ -115,6 +127,9 @@ impl Feed {
             gate: AtomicU64::new(SHUT),
             releases: Mutex::new(Vec::new()),
             has_releases: AtomicBool::new(false),
+            playing: Mutex::new(None),
+            played: Condvar::new(),
+            has_playing: AtomicBool::new(false),
         });
 
         let weak = Arc::downgrade(&feed);
@@ -228,6 +243,33 @@ impl Feed {
         }
     }
 
+    /// A PLAY is about to be answered. gst-rtsp-server puts the reader on the media before it says so.
+    pub(super) fn expect_play(&self) {
+        if self.is_kept() {
+            *lock(&self.playing) = Some(Instant::now() + PLAY);
+            self.has_playing.store(true, Ordering::Release);
+        }
+    }
+
+    fn end_play(&self) {
+        *lock(&self.playing) = None;
+        self.has_playing.store(false, Ordering::Release);
+        self.played.notify_all();
+    }
+
+    fn wait_for_play(&self) {
+        let mut playing = lock(&self.playing);
+        while let Some(left) = playing.and_then(|until| until.checked_duration_since(Instant::now())) {
+            let waited = self.played.wait_timeout(playing, left);
+            playing = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        self.has_playing.store(false, Ordering::Release);
+    }
+
+    fn is_kept(&self) -> bool {
+        self.shared && self.kept.load(Ordering::Acquire)
+    }
+
     /// A session plays. Called with the media locked by gst-rtsp-server, before anybody else can act on it.
     pub(super) fn join(
         &self,
@@ -245,19 +287,17 @@ impl Feed {
             gone: Mutex::new(false),
             waiting_since: Arc::new(AtomicU64::new(0)),
         });
-        for transport in media.transports() {
+        if let Some(transport) = media.transport(ONLY) {
             let waiting_since = Arc::clone(&reader.waiting_since);
             transport.set_message_sent(move || waiting_since.store(0, Ordering::Relaxed));
         }
         // What is not kept goes down when its reader leaves, which waits for the thread that would release the reader.
         // It has only one, for whom the gate is enough.
-        let held = self.shared && self.kept.load(Ordering::Acquire);
+        let held = self.is_kept();
         reader.held.store(held, Ordering::Release);
-        if held {
-            for transport in media.transports() {
-                // Already off is as good.
-                let _ = transport.set_active(false);
-            }
+        if held && let Some(transport) = media.transport(ONLY) {
+            // Already off is as good.
+            let _ = transport.set_active(false);
         }
         {
             let mut readers = lock(&self.readers);
@@ -268,6 +308,7 @@ impl Feed {
             readers.push(Arc::clone(&reader));
         }
         *lock(&self.idle_since) = None;
+        self.end_play();
         self.stream.request_key_frame();
         self.wake_sender();
         if let Some(state) = self.state.upgrade() {
@@ -365,6 +406,9 @@ impl Feed {
         let Some(pts) = pts.map(gst::ClockTime::nseconds) else {
             return gst::PadProbeReturn::Ok;
         };
+        if self.has_playing.load(Ordering::Acquire) {
+            self.wait_for_play();
+        }
         if pts < self.gate.load(Ordering::Acquire) {
             return gst::PadProbeReturn::Drop;
         }
@@ -387,7 +431,7 @@ impl Feed {
         let Some(media) = reader.media.upgrade().filter(|_| !*gone) else {
             return;
         };
-        for transport in media.transports() {
+        if let Some(transport) = media.transport(ONLY) {
             let _ = transport.set_active(true);
         }
         reader.held.store(false, Ordering::Release);
@@ -401,11 +445,8 @@ impl Feed {
     /// are gone or one has come that would. Any reader's "sent" wakes it.
     fn wake_sender(&self) {
         for reader in self.readers() {
-            if let Some(media) = reader.media.upgrade() {
-                for transport in media.transports() {
-                    transport.message_sent();
-                }
-                return;
+            if let Some(transport) = reader.media.upgrade().and_then(|media| media.transport(ONLY)) {
+                return transport.message_sent();
             }
         }
     }
@@ -423,12 +464,10 @@ impl Reader {
     /// The session is over. Makes sure that a release which came in between does not outlive it.
     fn leave(&self) {
         *lock(&self.gone) = true;
-        if let Some(media) = self.media.upgrade() {
-            for transport in media.transports() {
-                if transport.stream().is_some_and(|stream| stream.joined_bin().is_some()) {
-                    let _ = transport.set_active(false);
-                }
-            }
+        if let Some(transport) = self.media.upgrade().and_then(|media| media.transport(ONLY))
+            && transport.stream().is_some_and(|stream| stream.joined_bin().is_some())
+        {
+            let _ = transport.set_active(false);
         }
     }
 }

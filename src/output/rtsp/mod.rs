@@ -43,7 +43,7 @@ pub struct RtspSettings {
     /// A session whose reader gives no sign of life (RTCP, a request, accepted data) for this long ends. Whole
     /// seconds; readers are told (RFC 2326, 12.37).
     pub session_timeout: Duration,
-    /// A connection that had a session and has none for this long is closed. Whole seconds.
+    /// A connection that has no session and asks for nothing for this long is closed.
     pub idle_timeout: Duration,
     /// A TCP reader that takes nothing for this long, while the kernel's buffers are full and there are frames for
     /// it, is disconnected.

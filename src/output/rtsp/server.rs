@@ -6,7 +6,7 @@
 use std::{
     collections::HashMap,
     io,
-    net::{SocketAddr, TcpListener},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     os::fd::{AsRawFd, OwnedFd},
     sync::{
         Arc, Condvar, Mutex, PoisonError, Weak,
@@ -19,6 +19,7 @@ use std::{
 
 use gst::{glib, glib::ControlFlow};
 use gst_rtsp_server::{gio, prelude::*};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::{Open, Readers, RtspSettings, client, feed::Feed, lock, mount::Factory, mount::Mount};
 use crate::{
@@ -55,13 +56,23 @@ pub(super) struct State {
 /// Somebody at the other end.
 pub(super) struct Connection {
     pub(super) remote: SocketAddr,
-    pub(super) client: glib::WeakRef<gst_rtsp_server::RTSPClient>,
-    /// Its thread's loop, known from its first request on. A connection must be closed there: gst-rtsp-server would
-    /// read from it while it is taken apart.
-    pub(super) context: Option<glib::MainContext>,
+    /// The socket gst-rtsp-server reads and writes. Only to see whether it can be written, and to shut it down: the
+    /// connection's own thread then takes the connection apart, as if the other end had closed it. Closing it from
+    /// another thread is not safe.
+    socket: TcpStream,
+    /// When it was last of use.
+    pub(super) touched: Instant,
     /// What it has asked about.
     pub(super) mounts: Vec<Weak<Mount>>,
     pub(super) sessions: Vec<glib::WeakRef<gst_rtsp_server::RTSPSession>>,
+}
+
+impl Connection {
+    /// Whether the kernel takes nothing more for the other end.
+    fn is_full(&self) -> bool {
+        let mut sockets = [PollFd::new(&self.socket, PollFlags::OUT)];
+        matches!(poll(&mut sockets, Some(&Timespec::default())), Ok(0))
+    }
 }
 
 /// A running RTSP server.
@@ -228,9 +239,6 @@ impl State {
         state.server.connect_client_connected(move |_, client| {
             if let Some(state) = weak.upgrade() {
                 let id = state.next_connection.load(Ordering::Relaxed);
-                if let Some(known) = lock(&state.connections).get_mut(&id) {
-                    known.client = client.downgrade();
-                }
                 client::follow(&state, id, client);
             }
         });
@@ -252,28 +260,53 @@ impl State {
 
     /// Does something on the server's thread, in the order of the calls, never in this one.
     pub(super) fn later(&self, job: impl FnOnce() + Send + 'static) {
-        later(&self.context, job);
+        let mut job = Some(job);
+        let once = move || {
+            if let Some(job) = job.take() {
+                job();
+            }
+            ControlFlow::Break
+        };
+        glib::idle_source_new(None, glib::Priority::DEFAULT, once).attach(Some(&self.context));
     }
 
-    /// Closes connections, each on its own thread: it waits for the media to stop if this is the last reader.
+    /// Closes connections. They are taken apart by their own threads, soon.
     pub(super) fn disconnect(&self, connections: &[u64]) {
         let known = lock(&self.connections);
-        let clients: Vec<_> = connections
-            .iter()
-            .filter_map(|id| known.get(id))
-            .map(|known| (known.client.clone(), known.context.clone().unwrap_or_else(|| self.context.clone())))
-            .collect();
-        drop(known);
-        for (client, context) in clients {
-            later(&context, move || client.upgrade().iter().for_each(RTSPClientExt::close));
+        for connection in connections.iter().filter_map(|id| known.get(id)) {
+            // Fails if the other end has closed it already.
+            let _ = connection.socket.shutdown(Shutdown::Both);
         }
     }
 
-    /// A connection made a request; called by its thread.
-    pub(super) fn seen(&self, connection: u64) {
-        if let Some(known) = lock(&self.connections).get_mut(&connection) {
-            known.context = glib::main_current_source().and_then(|source| source.context());
+    /// Disconnects the TCP readers that take nothing. Those whose connection could be written are not to blame:
+    /// then it is we who are slow.
+    fn drop_stalled(&self, feed: &Feed) {
+        for reader in feed.stalled(self.settings.stall_timeout) {
+            let full = lock(&self.connections).get(&reader.connection).is_some_and(Connection::is_full);
+            if full {
+                let (path, remote) = (&reader.info.path, reader.info.remote);
+                tracing::warn!(path, %remote, "RTSP reader reads no more; disconnected");
+                self.disconnect(&[reader.connection]);
+            }
         }
+    }
+
+    /// Disconnects those who have no session and have not asked for anything for a while.
+    fn drop_idle(&self) {
+        let limit = self.settings.idle_timeout;
+        let (mut idle, mut alive) = (Vec::new(), Vec::new());
+        for (id, connection) in lock(&self.connections).iter_mut() {
+            // References that may turn out to be the last are dropped after the lock is.
+            connection.sessions.retain(|session| session.upgrade().map(|session| alive.push(session)).is_some());
+            if !connection.sessions.is_empty() {
+                connection.touched = Instant::now();
+            } else if connection.touched.elapsed() > limit {
+                idle.push(*id);
+            }
+        }
+        drop(alive);
+        self.disconnect(&idle);
     }
 
     /// A connection is closed, its sessions are taken off their media.
@@ -295,18 +328,15 @@ impl State {
         self.every(TICK, move || {
             let Some(state) = weak.upgrade() else { return };
             for feed in state.feeds() {
-                let stalled = feed.stalled(state.settings.stall_timeout);
-                for reader in &stalled {
-                    tracing::warn!(path = reader.info.path, remote = %reader.info.remote, "RTSP reader reads no more; disconnected");
-                }
                 feed.look_after();
-                state.disconnect(&stalled.iter().map(|reader| reader.connection).collect::<Vec<_>>());
+                state.drop_stalled(&feed);
             }
         });
         let weak = Arc::downgrade(self);
         self.every(CLEANUP, move || {
             let Some(state) = weak.upgrade() else { return };
             state.sessions.cleanup();
+            state.drop_idle();
             let mounts: Vec<_> = lock(&state.mounts).values().cloned().collect();
             mounts.iter().for_each(|mount| mount.forget_unclaimed());
         });
@@ -363,15 +393,11 @@ impl State {
             return Ok(());
         }
         socket.set_nodelay(true)?;
+        let own = socket.try_clone()?;
         let socket = gio::Socket::from_fd(OwnedFd::from(socket)).map_err(io::Error::other)?;
         let id = self.next_connection.fetch_add(1, Ordering::Relaxed) + 1;
-        let known = Connection {
-            remote,
-            client: glib::WeakRef::new(),
-            context: None,
-            mounts: Vec::new(),
-            sessions: Vec::new(),
-        };
+        let known =
+            Connection { remote, socket: own, touched: Instant::now(), mounts: Vec::new(), sessions: Vec::new() };
         lock(&self.connections).insert(id, known);
         let handed = self.server.transfer_connection(socket, &remote.ip().to_string(), i32::from(remote.port()), None);
         if let Err(error) = handed {
@@ -386,16 +412,4 @@ impl State {
 fn names(path: &str) -> (&str, String) {
     let name = path.trim_start_matches('/');
     (name, format!("/{name}"))
-}
-
-/// Does something on the thread that runs `context`.
-fn later(context: &glib::MainContext, job: impl FnOnce() + Send + 'static) {
-    let mut job = Some(job);
-    let once = move || {
-        if let Some(job) = job.take() {
-            job();
-        }
-        ControlFlow::Break
-    };
-    glib::idle_source_new(None, glib::Priority::DEFAULT, once).attach(Some(context));
 }

@@ -30,7 +30,7 @@ use crate::{
     output::{
         recorder::RecordingFormat,
         rtsp::{RtspServer, RtspSettings},
-        snapshot::{PictureFormat, SnapshotRequest},
+        snapshot::{SnapshotFormat, SnapshotRequest},
         storage::NamePattern,
     },
     path::{Folders, Parts, PathSettings, Paths, RecordingRequest},
@@ -81,7 +81,7 @@ impl Served {
             rtsp: rtsp_address,
             defaults: Defaults {
                 snapshot: SnapshotRequest {
-                    format: PictureFormat::Jpeg,
+                    format: SnapshotFormat::Jpeg,
                     quality: 90,
                     max_width: None,
                     max_height: None,

@@ -9,9 +9,8 @@ use crate::{
     device::monitor,
     error::Result,
     output::{
-        recorder::RecordingFormat,
         rtsp::{ReaderEvent, RtspSettings},
-        snapshot::{PictureFormat, SnapshotRequest},
+        snapshot::SnapshotRequest,
         storage::NamePattern,
     },
     path::{Folders, PathSettings, RecordingRequest},
@@ -127,20 +126,13 @@ pub(super) fn defaults(config: &Config) -> Defaults {
     let some = |pixels: u32| (pixels > 0).then_some(pixels);
     Defaults {
         snapshot: SnapshotRequest {
-            format: match snapshots.format {
-                config::SnapshotFormat::Jpeg => PictureFormat::Jpeg,
-                config::SnapshotFormat::Png => PictureFormat::Png,
-            },
+            format: snapshots.format,
             quality: snapshots.quality,
             max_width: some(snapshots.max_width),
             max_height: some(snapshots.max_height),
         },
         recording: RecordingRequest {
-            format: match config.recording.format {
-                config::RecordingFormat::Fmp4 => RecordingFormat::Fmp4,
-                config::RecordingFormat::Mp4 => RecordingFormat::Mp4,
-                config::RecordingFormat::Mkv => RecordingFormat::Mkv,
-            },
+            format: config.recording.format,
             limit: Some(config.recording.max_duration).filter(|limit| !limit.is_zero()),
         },
     }

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     output::{
-        snapshot::{PictureFormat, SnapshotRequest},
+        snapshot::{SnapshotFormat, SnapshotRequest},
         storage::FileName,
     },
 };
@@ -89,11 +89,11 @@ impl TakeParams {
     fn request(&self, mut request: SnapshotRequest) -> SnapshotRequest {
         let named = self.filename.as_deref().and_then(|name| name.rsplit_once('.'));
         request.format = match (self.format, named) {
-            (Some(Format::Jpeg), _) => PictureFormat::Jpeg,
-            (Some(Format::Png), _) => PictureFormat::Png,
-            (None, Some((_, end))) if end.eq_ignore_ascii_case("png") => PictureFormat::Png,
+            (Some(Format::Jpeg), _) => SnapshotFormat::Jpeg,
+            (Some(Format::Png), _) => SnapshotFormat::Png,
+            (None, Some((_, end))) if end.eq_ignore_ascii_case("png") => SnapshotFormat::Png,
             (None, Some((_, end))) if ["jpg", "jpeg"].iter().any(|jpeg| end.eq_ignore_ascii_case(jpeg)) => {
-                PictureFormat::Jpeg
+                SnapshotFormat::Jpeg
             }
             (None, _) => request.format,
         };
@@ -113,21 +113,21 @@ mod tests {
     #[test]
     fn the_format_is_asked_for_or_named_or_configured() {
         let configured =
-            SnapshotRequest { format: PictureFormat::Jpeg, quality: 85, max_width: None, max_height: None };
+            SnapshotRequest { format: SnapshotFormat::Jpeg, quality: 85, max_width: None, max_height: None };
         for (params, format, quality) in [
-            (json!({}), PictureFormat::Jpeg, 85),
-            (json!({"format": "png", "quality": 1}), PictureFormat::Png, 1),
-            (json!({"format": "jpg", "filename": "a.png"}), PictureFormat::Jpeg, 85),
-            (json!({"filename": "a.PNG"}), PictureFormat::Png, 85),
-            (json!({"filename": "png"}), PictureFormat::Jpeg, 85),
+            (json!({}), SnapshotFormat::Jpeg, 85),
+            (json!({"format": "png", "quality": 1}), SnapshotFormat::Png, 1),
+            (json!({"format": "jpg", "filename": "a.png"}), SnapshotFormat::Jpeg, 85),
+            (json!({"filename": "a.PNG"}), SnapshotFormat::Png, 85),
+            (json!({"filename": "png"}), SnapshotFormat::Jpeg, 85),
         ] {
             let mut params = params;
             params["device"] = json!("camera0");
             let request = serde_json::from_value::<TakeParams>(params).unwrap().request(configured);
             assert_eq!((request.format, request.quality), (format, quality));
         }
-        let png = SnapshotRequest { format: PictureFormat::Png, ..configured };
+        let png = SnapshotRequest { format: SnapshotFormat::Png, ..configured };
         let params = json!({"device": "camera0", "filename": "a.jpeg"});
-        assert_eq!(serde_json::from_value::<TakeParams>(params).unwrap().request(png).format, PictureFormat::Jpeg);
+        assert_eq!(serde_json::from_value::<TakeParams>(params).unwrap().request(png).format, SnapshotFormat::Jpeg);
     }
 }

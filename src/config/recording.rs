@@ -28,11 +28,11 @@ pub struct Recording {
 words! {
     /// The container of a recording.
     RecordingFormat {
-        /// Fragmented MP4: playable up to the last fragment whatever happens.
+        /// MP4 in fragments (ISO/IEC 14496-12): what is on the disk plays, whatever happens next. H.264 only.
         Fmp4 = "fmp4",
-        /// Plain MP4 once it is closed, fragmented until then.
+        /// MP4 in fragments while it grows, plain MP4 once closed. H.264 only.
         Mp4 = "mp4",
-        /// Matroska.
+        /// Matroska. H.264 and Motion JPEG.
         Mkv = "mkv",
     }
 }
@@ -71,7 +71,7 @@ words! {
     SnapshotFormat {
         /// JPEG.
         Jpeg = "jpeg" | "jpg",
-        /// PNG.
+        /// PNG, without loss.
         Png = "png",
     }
 }

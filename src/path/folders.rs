@@ -5,8 +5,8 @@ use std::{path::PathBuf, time::SystemTime};
 use crate::{
     error::Result,
     output::{
-        recorder::RecordingFormat,
-        snapshot::Picture,
+        recorder::{self, RecordingFormat},
+        snapshot::{self, Picture},
         storage::{self, FileName, NamePattern},
     },
 };
@@ -25,14 +25,14 @@ pub struct Folders {
 impl Folders {
     /// A new, empty file for a recording of `path`. Blocks on the disk. Error: the folder cannot be written.
     pub(super) fn new_recording(&self, path: &str, format: RecordingFormat) -> Result<PathBuf> {
-        let names = self.pattern.names(path, SystemTime::now(), format.extension());
+        let names = self.pattern.names(path, SystemTime::now(), recorder::extension(format));
         storage::reserve(&self.recordings, names)
     }
 
     /// Stores a picture of `path`, whole or not at all, as `name` or by the pattern. Blocks on the disk.
     /// Errors: the name is taken or ends like another kind of file; the folder cannot be written.
     pub(super) fn store_snapshot(&self, path: &str, name: Option<FileName>, picture: &Picture) -> Result<PathBuf> {
-        let extensions = picture.format.extensions();
+        let extensions = snapshot::extensions(picture.format);
         match name {
             Some(name) => storage::write(&self.snapshots, [name.with_extension(extensions)?], &picture.data),
             None => {

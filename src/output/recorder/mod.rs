@@ -7,9 +7,7 @@
 mod writer;
 
 use std::{
-    fmt,
     path::{Path, PathBuf},
-    str::FromStr,
     sync::{Arc, mpsc},
     thread,
     time::{Duration, SystemTime},
@@ -18,6 +16,7 @@ use std::{
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+pub use crate::config::RecordingFormat;
 use crate::{
     error::{Error, Kind, Result},
     frame::Codec,
@@ -25,60 +24,26 @@ use crate::{
     stream::{Join, Stream},
 };
 
-/// The container of a recording.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum RecordingFormat {
-    /// MP4 in fragments (ISO/IEC 14496-12): what is on the disk plays, whatever happens next. H.264 only.
-    #[default]
-    Fmp4,
-    /// MP4 in fragments while it grows, plain MP4 once closed. H.264 only.
-    Mp4,
-    /// Matroska. H.264 and Motion JPEG.
-    Mkv,
-}
-
-impl RecordingFormat {
-    /// The extension of its files, without the dot.
-    pub fn extension(self) -> &'static str {
-        match self {
-            Self::Fmp4 | Self::Mp4 => "mp4",
-            Self::Mkv => "mkv",
-        }
-    }
-
-    /// The launch file that records `codec` so. Error: the container does not take it.
-    fn launch_file(self, codec: Codec) -> Result<&'static str> {
-        match (self, codec) {
-            (Self::Fmp4, Codec::H264) => Ok("output/record-fmp4"),
-            (Self::Mp4, Codec::H264) => Ok("output/record-mp4"),
-            (Self::Mkv, Codec::H264) => Ok("output/record-mkv"),
-            (Self::Mkv, Codec::Mjpeg) => Ok("output/record-mkv-mjpeg"),
-            (Self::Fmp4 | Self::Mp4, Codec::Mjpeg) => Err(Error::new(
-                Kind::Unsupported { feature: format!("{codec} in {self}") },
-                format!("{self} does not take {codec}: record this camera as mkv, or have it encoded as H264"),
-            )),
-        }
+/// The extension of the files of a format, without the dot.
+pub fn extension(format: RecordingFormat) -> &'static str {
+    match format {
+        RecordingFormat::Fmp4 | RecordingFormat::Mp4 => "mp4",
+        RecordingFormat::Mkv => "mkv",
     }
 }
 
-impl fmt::Display for RecordingFormat {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Fmp4 => "fmp4",
-            Self::Mp4 => "mp4",
-            Self::Mkv => "mkv",
-        })
-    }
-}
-
-impl FromStr for RecordingFormat {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        [Self::Fmp4, Self::Mp4, Self::Mkv]
-            .into_iter()
-            .find(|format| format.to_string() == text)
-            .ok_or_else(|| Error::invalid_param("format", "is not a recording format", "write fmp4, mp4 or mkv"))
+/// The launch file that records `codec` so. Error: the container does not take it.
+fn launch_file(format: RecordingFormat, codec: Codec) -> Result<&'static str> {
+    use RecordingFormat::{Fmp4, Mkv, Mp4};
+    match (format, codec) {
+        (Fmp4, Codec::H264) => Ok("output/record-fmp4"),
+        (Mp4, Codec::H264) => Ok("output/record-mp4"),
+        (Mkv, Codec::H264) => Ok("output/record-mkv"),
+        (Mkv, Codec::Mjpeg) => Ok("output/record-mkv-mjpeg"),
+        (Fmp4 | Mp4, Codec::Mjpeg) => Err(Error::new(
+            Kind::Unsupported { feature: format!("{codec} in {format}") },
+            format!("{format} does not take {codec}: record this camera as mkv, or have it encoded as H264"),
+        )),
     }
 }
 
@@ -160,7 +125,7 @@ impl Segment {
     ) -> Result<Self> {
         let request = writer::Request {
             file: file.clone(),
-            line: launch.line(format.launch_file(stream.format().codec)?)?,
+            line: launch.line(launch_file(format, stream.format().codec)?)?,
             subscription: stream.subscribe(Join::Ring),
             limit,
             patience,

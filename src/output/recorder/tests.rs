@@ -75,7 +75,7 @@ fn every_frame_is_in_the_file_in_every_format() {
         (Codec::Mjpeg, RecordingFormat::Mkv),
     ] {
         let camera = TestCamera::burst(codec, 150);
-        let file = folder.path().join(format!("{codec}-{format}.{}", format.extension()));
+        let file = folder.path().join(format!("{codec}-{format}.{}", extension(format)));
         let stream = Stream::new(camera.stream.format(), ENOUGH);
         let segment = Segment::start(file.clone(), format, &stream, &LaunchFiles::default(), None).unwrap();
         publish(&stream, &camera.frames);

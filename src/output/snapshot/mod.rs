@@ -14,6 +14,7 @@ use std::{
 
 use bytes::Bytes;
 
+pub use crate::config::SnapshotFormat;
 use crate::{
     error::{Error, Kind, Result},
     frame::{Codec, EncodedFrame},
@@ -24,23 +25,11 @@ use crate::{
 /// How long a snapshot may take, waiting for a key frame included.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The file a snapshot becomes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum PictureFormat {
-    /// JPEG.
-    #[default]
-    Jpeg,
-    /// PNG, without loss.
-    Png,
-}
-
-impl PictureFormat {
-    /// The extensions of its files, without dots, ours first.
-    pub fn extensions(self) -> &'static [&'static str] {
-        match self {
-            Self::Jpeg => &["jpg", "jpeg"],
-            Self::Png => &["png"],
-        }
+/// The extensions of the files of a format, without dots, ours first.
+pub fn extensions(format: SnapshotFormat) -> &'static [&'static str] {
+    match format {
+        SnapshotFormat::Jpeg => &["jpg", "jpeg"],
+        SnapshotFormat::Png => &["png"],
     }
 }
 
@@ -48,7 +37,7 @@ impl PictureFormat {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SnapshotRequest {
     /// The file.
-    pub format: PictureFormat,
+    pub format: SnapshotFormat,
     /// JPEG quality, 1 to 100. A Motion JPEG frame that needs no scaling keeps the camera's own.
     pub quality: u8,
     /// The most columns: a larger picture is scaled down, keeping its shape.
@@ -69,7 +58,7 @@ pub struct Picture {
     /// When the frame was captured.
     pub captured: SystemTime,
     /// What the file is.
-    pub format: PictureFormat,
+    pub format: SnapshotFormat,
 }
 
 /// Takes the newest picture of `stream`. Blocks, up to 10 s: without a key frame in the ring, one is requested and
@@ -94,7 +83,7 @@ fn take_before(
     let finish = |data, captured| Picture { data, width, height, captured, format: request.format };
     match frames.last() {
         Some(frame)
-            if (format.codec, request.format) == (Codec::Mjpeg, PictureFormat::Jpeg) && (width, height) == own =>
+            if (format.codec, request.format) == (Codec::Mjpeg, SnapshotFormat::Jpeg) && (width, height) == own =>
         {
             return Ok(finish(frame.data.clone(), frame.captured));
         }

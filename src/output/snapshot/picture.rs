@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use gst::prelude::*;
 
-use super::{PictureFormat, SnapshotRequest};
+use super::{SnapshotFormat, SnapshotRequest};
 use crate::{
     error::{Error, Kind, Result},
     frame::{Codec, EncodedFrame, Format},
@@ -75,14 +75,14 @@ pub(super) fn encode(
     deadline: Instant,
 ) -> Result<Bytes> {
     let file = match request.format {
-        PictureFormat::Jpeg => "output/snapshot-encode-jpeg",
-        PictureFormat::Png => "output/snapshot-encode-png",
+        SnapshotFormat::Jpeg => "output/snapshot-encode-jpeg",
+        SnapshotFormat::Png => "output/snapshot-encode-png",
     };
     let pipeline = launch::pipeline(&launch.line(file)?)?;
     let whole = |n: u32| i32::try_from(n).unwrap_or(i32::MAX);
     let size = gst::Caps::builder("video/x-raw").field("width", whole(width)).field("height", whole(height)).build();
     launch::element::<gst::Element>(&pipeline, "size")?.set_property("caps", size);
-    if request.format == PictureFormat::Jpeg {
+    if request.format == SnapshotFormat::Jpeg {
         launch::element::<gst::Element>(&pipeline, "encoder")?.set_property("quality", i32::from(request.quality));
     }
     let input: gst_app::AppSrc = launch::element(&pipeline, "picture")?;

@@ -12,8 +12,8 @@ use crate::{
 };
 
 const JPEG: SnapshotRequest =
-    SnapshotRequest { format: PictureFormat::Jpeg, quality: 85, max_width: None, max_height: None };
-const PNG: SnapshotRequest = SnapshotRequest { format: PictureFormat::Png, ..JPEG };
+    SnapshotRequest { format: SnapshotFormat::Jpeg, quality: 85, max_width: None, max_height: None };
+const PNG: SnapshotRequest = SnapshotRequest { format: SnapshotFormat::Png, ..JPEG };
 
 fn snap(camera: &TestCamera, request: SnapshotRequest) -> Picture {
     take(&camera.stream, &LaunchFiles::default(), request).unwrap()

@@ -125,13 +125,46 @@ fn the_reference_has_every_key_of_the_sample() {
 }
 
 #[test]
-fn a_file_of_an_existing_installation_loads_with_one_warning_for_each_key_without_a_meaning() {
+fn a_key_that_is_not_used_yet_warns_and_the_reference_lists_exactly_those() {
+    let text = read("tests/fixtures/config/nothing-default.yaml");
+    let written: Vec<_> = sample_keys(&text).into_iter().map(|(key, ..)| key).collect();
+    for (key, ..) in sample_keys(&read("config/camera-service.yaml")) {
+        assert!(written.contains(&key) || key == "pipelines_directory", "{key} is not in the fixture");
+    }
+    let warnings = parse(&text).unwrap_or_else(|problems| panic!("{problems}")).warnings;
+    for warning in &warnings {
+        assert!(warning.message.starts_with("is not used by this version yet: "), "{warning}");
+    }
+    let mut warned: Vec<&str> = warnings.iter().map(|warning| warning.key.as_str()).collect();
+
+    let reference = read("docs/configuration.md");
+    let section = reference.split("\n## ").find(|section| section.starts_with("Read and checked, and not used yet"));
+    // What stands between backquotes.
+    let mut listed: Vec<&str> = section.unwrap().split('`').skip(1).step_by(2).collect();
+    warned.sort_unstable();
+    listed.sort_unstable();
+    assert_eq!(warned, listed);
+}
+
+#[test]
+fn a_host_that_means_this_machine_is_not_told_to_clients() {
+    for host in ["localhost", "127.0.0.1", "0.0.0.0", "\"\""] {
+        assert_eq!(config(&format!("mediamtx: {{host: {host}}}")).mediamtx.host, None, "{host}");
+    }
+    assert_eq!(config("mediamtx: {host: 192.0.2.7}").mediamtx.host.as_deref(), Some("192.0.2.7"));
+}
+
+#[test]
+fn a_file_of_an_existing_installation_loads_with_one_warning_for_each_key_without_effect() {
     let text = read("tests/fixtures/config/existing-installation.yaml");
     let secret = "0123456789abcdef0123456789abcdef";
     let loaded = Config::parse("file.yaml", &text, env(&[("CAMERA_SERVICE_JWT_SECRET", secret)]))
         .unwrap_or_else(|problems| panic!("{problems}"));
     let keys: Vec<&str> = loaded.warnings.iter().map(|warning| warning.key.as_str()).collect();
     let expected = [
+        "security.api_keys.storage_file",
+        "security.rate_limiting.requests_per_minute",
+        "security.cors_origins",
         "mediamtx.config_path",
         "mediamtx.codec.pixel_format",
         "mediamtx.health_check_interval",
@@ -151,7 +184,27 @@ fn a_file_of_an_existing_installation_loads_with_one_warning_for_each_key_withou
         "cameras.capability_retry_interval",
         "cameras.capability_max_retries",
         "logging.format",
+        "logging.file_enabled",
+        "logging.file_path",
+        "recording.quality",
+        "recording.cleanup_after_days",
+        "recording.segment_duration",
+        "recording.max_segment_size",
+        "snapshots.cleanup_after_days",
+        "snapshots.max_count",
+        "storage.block_percent",
         "storage.default_path",
+        "storage.fallback_path",
+        "retention_policy.enabled",
+        "retention_policy.max_age_days",
+        "retention_policy.max_size_gb",
+        "external_discovery.skydio.enabled",
+        "external_discovery.skydio.network_ranges",
+        "external_discovery.skydio.common_ports",
+        "external_discovery.skydio.stream_paths",
+        "external_discovery.skydio.known_ips",
+        "external_discovery.generic_uav.common_ports",
+        "external_discovery.generic_uav.stream_paths",
     ];
     assert_eq!(keys, expected);
     let config = loaded.config;

@@ -1,6 +1,6 @@
 //! Section `mediamtx`: the ports and folders of the media engine, which earlier versions ran as a process of its own.
 
-use std::path::PathBuf;
+use std::{net::IpAddr, path::PathBuf};
 
 use super::section::Section;
 
@@ -8,7 +8,7 @@ use super::section::Section;
 #[derive(Clone, Debug, PartialEq)]
 pub struct MediaMtx {
     /// Host name or address written into the stream URLs that clients are told. None: the address the client itself
-    /// used to reach the service.
+    /// used to reach the service. Never one that means "this machine", which a client elsewhere could not use.
     pub host: Option<String>,
     /// TCP port of the MediaMTX-compatible API.
     pub api_port: u16,
@@ -42,6 +42,8 @@ impl Default for MediaMtx {
 impl MediaMtx {
     pub(super) fn read(&mut self, s: &mut Section<'_>) {
         s.value("host", &mut self.host);
+        // In files of earlier versions it said where the engine's process was: on this machine.
+        self.host = self.host.take().filter(|host| !is_this_machine(host));
         s.port("api_port", &mut self.api_port);
         s.port("rtsp_port", &mut self.rtsp_port);
         s.port("webrtc_port", &mut self.webrtc_port);
@@ -50,5 +52,27 @@ impl MediaMtx {
         s.folder("snapshots_path", &mut self.snapshots_path);
         // Read by `encoder`, where these keys live today.
         s.section("codec", |s| s.known(&["video_profile", "video_level", "pixel_format", "bitrate", "preset"]));
+    }
+}
+
+/// Whether `host` leads to another machine, or to none, when another machine uses it.
+fn is_this_machine(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    host.eq_ignore_ascii_case("localhost")
+        || address.is_ok_and(|address| address.is_loopback() || address.is_unspecified())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_that_means_this_machine_is_none_to_tell_others() {
+        for host in ["localhost", "Localhost", "127.0.0.1", "127.0.1.1", "0.0.0.0", "::1", "[::1]", "::"] {
+            assert!(is_this_machine(host), "{host}");
+        }
+        for host in ["camera.example.org", "localhost.example.org", "192.0.2.7", "2001:db8::7"] {
+            assert!(!is_this_machine(host), "{host}");
+        }
     }
 }

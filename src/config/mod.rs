@@ -25,6 +25,7 @@ mod server;
 mod storage;
 mod streams;
 mod unit;
+mod unused;
 mod value;
 
 use std::path::{Path, PathBuf};
@@ -114,7 +115,7 @@ impl Default for Config {
 pub struct Loaded {
     /// The configuration.
     pub config: Config,
-    /// Keys that do nothing, in the order of the file.
+    /// Keys that do nothing, or not yet, in the order of the file.
     pub warnings: Vec<Diagnostic>,
 }
 

@@ -8,6 +8,7 @@ use std::{fmt::Display, ops::RangeInclusive, path::PathBuf, time::Duration};
 use super::{
     document::{Data, Entry, Node},
     problem::{Diagnostic, Place},
+    unused,
     value::{Fault, Value},
 };
 
@@ -112,8 +113,18 @@ impl<'a> Section<'a> {
     ) {
         let Some(entry) = self.entry(key) else { return };
         if let Some(value) = self.scalar(&entry.node, &entry.written, accepts, &valid) {
-            *target = value;
+            self.set(entry, target, value);
         }
+    }
+
+    /// Replaces the default, with a warning where nothing goes by it.
+    fn set<T: PartialEq>(&mut self, entry: &Entry, target: &mut T, value: T) {
+        if *target != value
+            && let Some(message) = unused::warning(&self.written(&entry.key))
+        {
+            self.findings.warnings.push(Diagnostic::new(&entry.place, &entry.written, message));
+        }
+        *target = value;
     }
 
     /// A list of scalars.
@@ -121,7 +132,8 @@ impl<'a> Section<'a> {
         let Some(entry) = self.entry(key) else { return };
         let Some(nodes) = self.nodes(entry) else { return };
         let item = |(index, node)| self.scalar(node, &format!("{}[{index}]", entry.written), |_| true, &T::valid());
-        *target = nodes.iter().enumerate().filter_map(item).collect();
+        let values = nodes.iter().enumerate().filter_map(item).collect();
+        self.set(entry, target, values);
     }
 
     /// A TCP port. Remembered for the check that no port is used twice.

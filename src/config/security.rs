@@ -140,8 +140,5 @@ impl Ssl {
         s.value("enabled", &mut self.enabled);
         s.value("cert_file", &mut self.cert_file);
         s.value("key_file", &mut self.key_file);
-        if self.enabled {
-            s.warn("enabled", "is not honoured yet: connections are not encrypted; put a TLS proxy in front");
-        }
     }
 }

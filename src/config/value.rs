@@ -22,7 +22,7 @@ pub(super) enum Fault {
 }
 
 /// A type that stands in the configuration as one scalar.
-pub(super) trait Value: Sized {
+pub(super) trait Value: Sized + PartialEq {
     /// What is accepted, after "valid:".
     fn valid() -> String;
     fn read(text: &str) -> Result<Self, Fault>;

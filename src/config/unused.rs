@@ -1,0 +1,43 @@
+//! Keys that are read and checked, and that nothing in this version goes by.
+//!
+//! Whoever sets one to something else than its default is told so. A key leaves this list, and the one in
+//! docs/configuration.md, with the change that makes it work.
+
+const ENGINE: &str = "of the media engine only RTSP is served";
+const FILE: &str = "log lines go to standard error, which systemd's journal keeps";
+const KEPT: &str = "nothing is deleted by itself";
+const DISK: &str = "the room on the disk is not watched";
+const ONE_FILE: &str = "a recording is one file";
+
+/// Full path (a last part of `*` stands for all below), and what happens instead.
+const UNUSED: &[(&str, &str)] = &[
+    ("security.api_keys.storage_file", "clients show tokens"),
+    ("security.ssl.*", "connections are not encrypted; put a TLS proxy in front"),
+    ("security.rate_limiting.*", "server.max_connections is the only limit"),
+    ("security.cors_origins", "no web page of another origin is let in"),
+    ("mediamtx.api_port", ENGINE),
+    ("mediamtx.webrtc_port", ENGINE),
+    ("mediamtx.hls_port", ENGINE),
+    ("logging.file_enabled", FILE),
+    ("logging.file_path", FILE),
+    ("logging.max_file_size", FILE),
+    ("logging.backup_count", FILE),
+    ("logging.console_enabled", FILE),
+    ("recording.auto_record", "a recording is begun by a request"),
+    ("recording.quality", "recordings have all that the stream has"),
+    ("recording.cleanup_after_days", KEPT),
+    ("recording.segment_duration", ONE_FILE),
+    ("recording.max_segment_size", ONE_FILE),
+    ("snapshots.cleanup_after_days", KEPT),
+    ("snapshots.max_count", KEPT),
+    ("storage.*", DISK),
+    ("retention_policy.*", KEPT),
+    ("external_discovery.*", "streams of other machines are not looked for"),
+];
+
+/// What to say of `path` where it is given another value than its default. None: it works.
+pub(super) fn warning(path: &str) -> Option<String> {
+    let fits = |pattern: &str| pattern.strip_suffix('*').map_or(pattern == path, |start| path.starts_with(start));
+    let (_, instead) = UNUSED.iter().find(|(pattern, _)| fits(pattern))?;
+    Some(format!("is not used by this version yet: {instead}"))
+}

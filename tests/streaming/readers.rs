@@ -144,22 +144,48 @@ impl Raw {
         self.request("DESCRIBE", "", "Accept: application/sdp\r\n")
     }
 
+    /// Whether there is a reply at all.
+    pub fn answers(&mut self) -> bool {
+        let request = format!("OPTIONS {} RTSP/1.0\r\nCSeq: 1\r\n\r\n", self.url);
+        let mut reply = String::new();
+        if self.socket.get_mut().write_all(request.as_bytes()).is_err() {
+            return false;
+        }
+        loop {
+            let before = reply.len();
+            match self.socket.read_line(&mut reply) {
+                Ok(0) | Err(_) => return false,
+                Ok(_) if reply[before..].trim().is_empty() => return true,
+                Ok(_) => {}
+            }
+        }
+    }
+
     /// DESCRIBE and SETUP over TCP.
     pub fn set_up(url: &str) -> Self {
         let mut raw = Self::connect(url);
-        let (status, sdp) = raw.describe();
+        raw.then_set_up();
+        raw
+    }
+
+    pub fn then_set_up(&mut self) {
+        let (status, sdp) = self.describe();
         assert_eq!(status, 200);
         let control = sdp.lines().filter_map(|line| line.strip_prefix("a=control:")).next_back().unwrap().to_owned();
         let transport = "Transport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n";
-        assert_eq!(raw.request("SETUP", &format!("/{control}"), transport).0, 200);
-        raw
+        assert_eq!(self.request("SETUP", &format!("/{control}"), transport).0, 200);
     }
 
     /// DESCRIBE, SETUP over TCP and PLAY. From here on nothing is read unless it is asked for.
     pub fn play(url: &str) -> Self {
-        let mut raw = Self::set_up(url);
-        assert_eq!(raw.request("PLAY", "", "").0, 200);
+        let mut raw = Self::connect(url);
+        raw.then_play();
         raw
+    }
+
+    pub fn then_play(&mut self) {
+        self.then_set_up();
+        assert_eq!(self.request("PLAY", "", "").0, 200);
     }
 
     /// The next RTP packet (RFC 3550, RFC 6184): the types of its NAL units and its timestamp, 90 kHz.

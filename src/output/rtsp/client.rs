@@ -85,9 +85,9 @@ impl State {
     }
 
     fn about_to_play(&self, context: &RTSPContext) {
-        let Some((_, media)) = session_media(context) else { return };
+        let Some((session, media)) = session_media(context) else { return };
         let feed = media.media().and_then(|media| self.feed_of(&media));
-        if let Some(feed) = feed.filter(|feed| !feed.readers().iter().any(|reader| reader.is_media(&media))) {
+        if let Some(feed) = feed.filter(|feed| !feed.has(&session)) {
             feed.expect_play();
         }
     }
@@ -101,7 +101,7 @@ impl State {
             return self.disconnect(&[connection]);
         }
         // A second PLAY is a sign of life of some players.
-        if feed.readers().iter().any(|reader| reader.is_media(&media)) {
+        if feed.has(&session) {
             return;
         }
         let Some(remote) = lock(&self.connections).get(&connection).map(|known| known.remote) else {
@@ -116,10 +116,9 @@ impl State {
 
     /// PAUSE or TEARDOWN, about to be done.
     fn pause(&self, context: &RTSPContext) {
-        if let Some((_, media)) = session_media(context) {
-            for feed in self.feeds() {
-                feed.leave(|reader| reader.is_media(&media));
-            }
+        let Some((session, media)) = session_media(context) else { return };
+        if let Some(feed) = media.media().and_then(|media| self.feed_of(&media)) {
+            feed.leave(|reader| reader.session == session);
         }
     }
 }

@@ -55,6 +55,7 @@ fn run(feed: &Arc<Feed>, opened: Opened, media: &glib::WeakRef<gst_app::AppSrc>)
     let mut behind_since = None;
 
     while !feed.is_stopped() {
+        let Some(media) = media.upgrade() else { return feed.stop() };
         let next = frames.next_before(Instant::now() + LOOK);
         if feed.take_restart() {
             phase = Phase::Starting;
@@ -70,7 +71,6 @@ fn run(feed: &Arc<Feed>, opened: Opened, media: &glib::WeakRef<gst_app::AppSrc>)
             Some(Next::Missed(_)) | None => continue,
             Some(Next::Closed) => return feed.end(),
         };
-        let Some(media) = media.upgrade() else { return };
         match phase {
             Phase::Preroll => {
                 if push(&media, &frame) {

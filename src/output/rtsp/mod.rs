@@ -3,22 +3,26 @@
 //! The protocol is gst-rtsp-server's; what is ours is everything around it, because its defaults let one reader harm
 //! the others:
 //!
-//! - [`server`]: the thread, accepting connections, limits, clean-up, dropping readers that stopped reading;
+//! - [`server`]: the thread, what is mounted, starting and stopping;
+//! - [`connection`]: accepting connections, limits, dropping those that are idle or have stopped reading;
+//! - [`client`]: what one connection asks for, told by signals;
 //! - [`mount`]: a path, and the factory that makes its media;
-//! - [`client`]: what one connection does, told by signals;
-//! - [`feed`]: one media: its readers, and the gate that lets a reader begin at a key frame;
-//! - [`feeder`]: the thread that takes frames from the `Stream` and gives them to one media;
+//! - [`feed`]: one media, its readers and its life; [`feeder`]: the thread that gives it frames from the `Stream`;
+//! - [`gate`]: lets a [`reader`] begin at a key frame;
 //! - [`tune`]: what is changed in the pipelines gst-rtsp-server builds.
 //!
 //! Not here: where a `Stream` comes from and when it ends (`path`); a mount asks for it through [`Open`].
 //!
-//! Locks: every lock here guards a few lines that call nothing of GStreamer, and no two are held together. Signals of
-//! gst-rtsp-server come from its threads, often under locks of its own, so closures hold weak references only.
+//! Locks: no two are held together, and none but `Reader::gone` while GStreamer is called. Signals of gst-rtsp-server
+//! come from its threads, often under locks of its own, and closures hold weak references only.
 
 mod client;
+mod connection;
 mod feed;
 mod feeder;
+mod gate;
 mod mount;
+mod reader;
 mod server;
 mod tune;
 

@@ -1,15 +1,10 @@
-//! The server's thread: accepting connections, limits, clean-up, dropping readers that stopped reading.
-//!
-//! Connections are accepted here and not by gst-rtsp-server, so that they can be counted, set up (`TCP_NODELAY`) and
-//! named in the log; it does not tell who is at the other end.
+//! The server's thread, what is mounted, starting and stopping.
 
 use std::{
     collections::HashMap,
-    io,
-    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
-    os::fd::{AsRawFd, OwnedFd},
+    net::{SocketAddr, TcpListener},
     sync::{
-        Arc, Condvar, Mutex, PoisonError, Weak,
+        Arc, Condvar, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc,
     },
@@ -18,10 +13,11 @@ use std::{
 };
 
 use gst::{glib, glib::ControlFlow};
-use gst_rtsp_server::{gio, prelude::*};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use gst_rtsp_server::prelude::*;
 
-use super::{Open, Readers, RtspSettings, client, feed::Feed, lock, mount::Factory, mount::Mount};
+use super::{
+    Open, Readers, RtspSettings, client, connection::Connection, feed::Feed, lock, mount::Factory, mount::Mount,
+};
 use crate::{
     error::{Error, Kind, Result},
     media::launch::LaunchFiles,
@@ -31,8 +27,6 @@ use crate::{
 const TICK: Duration = Duration::from_millis(100);
 /// How often dead sessions are.
 const CLEANUP: Duration = Duration::from_secs(2);
-/// How long accepting rests after it failed, for want of file descriptors most likely.
-const ACCEPT_REST: Duration = Duration::from_millis(500);
 /// How long `stop` waits for the thread.
 const STOP: Duration = Duration::from_secs(5);
 
@@ -42,37 +36,15 @@ pub(super) struct State {
     pub(super) launch: LaunchFiles,
     pub(super) feeds: Mutex<Vec<Arc<Feed>>>,
     pub(super) connections: Mutex<HashMap<u64, Connection>>,
-    context: glib::MainContext,
-    server: gst_rtsp_server::RTSPServer,
+    pub(super) context: glib::MainContext,
+    pub(super) server: gst_rtsp_server::RTSPServer,
     points: gst_rtsp_server::RTSPMountPoints,
-    sessions: gst_rtsp_server::RTSPSessionPool,
+    pub(super) sessions: gst_rtsp_server::RTSPSessionPool,
     mounts: Mutex<HashMap<String, Arc<Mount>>>,
-    next_connection: AtomicU64,
+    pub(super) next_connection: AtomicU64,
     /// A connection was closed.
-    left: Condvar,
-    stopping: AtomicBool,
-}
-
-/// Somebody at the other end.
-pub(super) struct Connection {
-    pub(super) remote: SocketAddr,
-    /// The socket gst-rtsp-server reads and writes. Only to see whether it can be written, and to shut it down: the
-    /// connection's own thread then takes the connection apart, as if the other end had closed it. Closing it from
-    /// another thread is not safe.
-    socket: TcpStream,
-    /// When it was last of use.
-    pub(super) touched: Instant,
-    /// What it has asked about.
-    pub(super) mounts: Vec<Weak<Mount>>,
-    pub(super) sessions: Vec<glib::WeakRef<gst_rtsp_server::RTSPSession>>,
-}
-
-impl Connection {
-    /// Whether the kernel takes nothing more for the other end.
-    fn is_full(&self) -> bool {
-        let mut sockets = [PollFd::new(&self.socket, PollFlags::OUT)];
-        matches!(poll(&mut sockets, Some(&Timespec::default())), Ok(0))
-    }
+    pub(super) left: Condvar,
+    pub(super) stopping: AtomicBool,
 }
 
 /// A running RTSP server.
@@ -230,7 +202,7 @@ impl State {
         state.sessions.connect_session_removed(move |_, session| {
             if let (Some(state), Some(id)) = (weak.upgrade(), session.sessionid()) {
                 for feed in state.feeds() {
-                    feed.leave(|reader| reader.is_session(&id));
+                    feed.leave(|reader| reader.session == *id);
                 }
             }
         });
@@ -270,58 +242,6 @@ impl State {
         glib::idle_source_new(None, glib::Priority::DEFAULT, once).attach(Some(&self.context));
     }
 
-    /// Closes connections. They are taken apart by their own threads, soon.
-    pub(super) fn disconnect(&self, connections: &[u64]) {
-        let known = lock(&self.connections);
-        for connection in connections.iter().filter_map(|id| known.get(id)) {
-            // Fails if the other end has closed it already.
-            let _ = connection.socket.shutdown(Shutdown::Both);
-        }
-    }
-
-    /// Disconnects the TCP readers that take nothing. Those whose connection could be written are not to blame:
-    /// then it is we who are slow.
-    fn drop_stalled(&self, feed: &Feed) {
-        for reader in feed.stalled(self.settings.stall_timeout) {
-            let full = lock(&self.connections).get(&reader.connection).is_some_and(Connection::is_full);
-            if full {
-                let (path, remote) = (&reader.info.path, reader.info.remote);
-                tracing::warn!(path, %remote, "RTSP reader reads no more; disconnected");
-                self.disconnect(&[reader.connection]);
-            }
-        }
-    }
-
-    /// Disconnects those who have no session and have not asked for anything for a while.
-    fn drop_idle(&self) {
-        let limit = self.settings.idle_timeout;
-        let (mut idle, mut alive) = (Vec::new(), Vec::new());
-        for (id, connection) in lock(&self.connections).iter_mut() {
-            // References that may turn out to be the last are dropped after the lock is.
-            connection.sessions.retain(|session| session.upgrade().map(|session| alive.push(session)).is_some());
-            if !connection.sessions.is_empty() {
-                connection.touched = Instant::now();
-            } else if connection.touched.elapsed() > limit {
-                idle.push(*id);
-            }
-        }
-        drop(alive);
-        self.disconnect(&idle);
-    }
-
-    /// A connection is closed, its sessions are taken off their media.
-    pub(super) fn closed(&self, connection: u64) {
-        for feed in self.feeds() {
-            feed.leave(|reader| reader.connection == connection);
-        }
-        let known = lock(&self.connections).remove(&connection);
-        // They would stay in the pool until they time out.
-        for session in known.iter().flat_map(|known| &known.sessions).filter_map(glib::WeakRef::upgrade) {
-            let _ = self.sessions.remove(&session);
-        }
-        self.left.notify_all();
-    }
-
     /// Puts everything that recurs into the loop.
     fn serve(self: &Arc<Self>, listener: TcpListener) {
         let weak = Arc::downgrade(self);
@@ -349,62 +269,6 @@ impl State {
             ControlFlow::Continue
         };
         glib::timeout_source_new(interval, None, glib::Priority::DEFAULT, again).attach(Some(&self.context));
-    }
-
-    fn listen(self: &Arc<Self>, listener: Arc<TcpListener>) {
-        let fd = listener.as_raw_fd();
-        let weak = Arc::downgrade(self);
-        let ready = move |_, _| {
-            let Some(state) = weak.upgrade() else { return ControlFlow::Break };
-            match state.accept(&listener) {
-                Ok(()) => ControlFlow::Continue,
-                Err(error) => {
-                    tracing::warn!(%error, "RTSP cannot accept connections; trying again");
-                    let listener = Arc::clone(&listener);
-                    let weak = weak.clone();
-                    let again = move || {
-                        if let Some(state) = weak.upgrade() {
-                            state.listen(Arc::clone(&listener));
-                        }
-                        ControlFlow::Break
-                    };
-                    glib::timeout_source_new(ACCEPT_REST, None, glib::Priority::DEFAULT, again)
-                        .attach(Some(&state.context));
-                    ControlFlow::Break
-                }
-            }
-        };
-        glib::unix_fd_source_new(fd, glib::IOCondition::IN, None, glib::Priority::DEFAULT, ready)
-            .attach(Some(&self.context));
-    }
-
-    fn accept(&self, listener: &TcpListener) -> io::Result<()> {
-        let (socket, remote) = match listener.accept() {
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::ConnectionAborted) => {
-                return Ok(());
-            }
-            accepted => accepted?,
-        };
-        if self.stopping.load(Ordering::Acquire) {
-            return Ok(());
-        }
-        if lock(&self.connections).len() >= self.settings.max_connections {
-            tracing::warn!(%remote, limit = self.settings.max_connections, "RTSP connection refused: too many");
-            return Ok(());
-        }
-        socket.set_nodelay(true)?;
-        let own = socket.try_clone()?;
-        let socket = gio::Socket::from_fd(OwnedFd::from(socket)).map_err(io::Error::other)?;
-        let id = self.next_connection.fetch_add(1, Ordering::Relaxed) + 1;
-        let known =
-            Connection { remote, socket: own, touched: Instant::now(), mounts: Vec::new(), sessions: Vec::new() };
-        lock(&self.connections).insert(id, known);
-        let handed = self.server.transfer_connection(socket, &remote.ip().to_string(), i32::from(remote.port()), None);
-        if let Err(error) = handed {
-            lock(&self.connections).remove(&id);
-            tracing::warn!(%remote, %error, "RTSP connection lost");
-        }
-        Ok(())
     }
 }
 

@@ -1,0 +1,153 @@
+//! Connections: accepting, counting, dropping.
+//!
+//! They are accepted here and not by gst-rtsp-server, so that they can be counted, set up (`TCP_NODELAY`) and named in
+//! the log; it does not tell who is at the other end. What a connection asks for is `client`.
+
+use std::{
+    io,
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    os::fd::{AsRawFd, OwnedFd},
+    sync::{Arc, Weak, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use gst::{glib, glib::ControlFlow};
+use gst_rtsp_server::{gio, prelude::*};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::{feed::Feed, lock, mount::Mount, server::State};
+
+/// How long accepting rests after it failed, for want of file descriptors most likely.
+const ACCEPT_REST: Duration = Duration::from_millis(500);
+
+/// Somebody at the other end.
+pub(super) struct Connection {
+    pub(super) remote: SocketAddr,
+    /// The socket gst-rtsp-server reads and writes. Only to see whether it can be written, and to shut it down: the
+    /// connection's own thread then takes the connection apart, as if the other end had closed it. Closing it from
+    /// another thread is not safe.
+    socket: TcpStream,
+    /// When it was last of use.
+    pub(super) touched: Instant,
+    /// What it has asked about.
+    pub(super) mounts: Vec<Weak<Mount>>,
+    pub(super) sessions: Vec<glib::WeakRef<gst_rtsp_server::RTSPSession>>,
+}
+
+impl Connection {
+    /// Whether the kernel takes nothing more for the other end.
+    fn is_full(&self) -> bool {
+        let mut sockets = [PollFd::new(&self.socket, PollFlags::OUT)];
+        matches!(poll(&mut sockets, Some(&Timespec::default())), Ok(0))
+    }
+}
+
+impl State {
+    /// Closes connections. They are taken apart by their own threads, soon.
+    pub(super) fn disconnect(&self, connections: &[u64]) {
+        let known = lock(&self.connections);
+        for connection in connections.iter().filter_map(|id| known.get(id)) {
+            // Fails if the other end has closed it already.
+            let _ = connection.socket.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// Disconnects the TCP readers that take nothing. Those whose connection could be written are not to blame:
+    /// then it is we who are slow.
+    pub(super) fn drop_stalled(&self, feed: &Feed) {
+        for reader in feed.stalled(self.settings.stall_timeout) {
+            let full = lock(&self.connections).get(&reader.connection).is_some_and(Connection::is_full);
+            if full {
+                let (path, remote) = (&reader.info.path, reader.info.remote);
+                tracing::warn!(path, %remote, "RTSP reader reads no more; disconnected");
+                self.disconnect(&[reader.connection]);
+            }
+        }
+    }
+
+    /// Disconnects those who have no session and have not asked for anything for a while.
+    pub(super) fn drop_idle(&self) {
+        let limit = self.settings.idle_timeout;
+        let (mut idle, mut alive) = (Vec::new(), Vec::new());
+        for (id, connection) in lock(&self.connections).iter_mut() {
+            // References that may turn out to be the last are dropped after the lock is.
+            connection.sessions.retain(|session| session.upgrade().map(|session| alive.push(session)).is_some());
+            if !connection.sessions.is_empty() {
+                connection.touched = Instant::now();
+            } else if connection.touched.elapsed() > limit {
+                idle.push(*id);
+            }
+        }
+        drop(alive);
+        self.disconnect(&idle);
+    }
+
+    /// A connection is closed, its sessions are taken off their media.
+    pub(super) fn closed(&self, connection: u64) {
+        for feed in self.feeds() {
+            feed.leave(|reader| reader.connection == connection);
+        }
+        let known = lock(&self.connections).remove(&connection);
+        // They would stay in the pool until they time out.
+        for session in known.iter().flat_map(|known| &known.sessions).filter_map(glib::WeakRef::upgrade) {
+            let _ = self.sessions.remove(&session);
+        }
+        self.left.notify_all();
+    }
+
+    pub(super) fn listen(self: &Arc<Self>, listener: Arc<TcpListener>) {
+        let fd = listener.as_raw_fd();
+        let weak = Arc::downgrade(self);
+        let ready = move |_, _| {
+            let Some(state) = weak.upgrade() else { return ControlFlow::Break };
+            match state.accept(&listener) {
+                Ok(()) => ControlFlow::Continue,
+                Err(error) => {
+                    tracing::warn!(%error, "RTSP cannot accept connections; trying again");
+                    let listener = Arc::clone(&listener);
+                    let weak = weak.clone();
+                    let again = move || {
+                        if let Some(state) = weak.upgrade() {
+                            state.listen(Arc::clone(&listener));
+                        }
+                        ControlFlow::Break
+                    };
+                    glib::timeout_source_new(ACCEPT_REST, None, glib::Priority::DEFAULT, again)
+                        .attach(Some(&state.context));
+                    ControlFlow::Break
+                }
+            }
+        };
+        glib::unix_fd_source_new(fd, glib::IOCondition::IN, None, glib::Priority::DEFAULT, ready)
+            .attach(Some(&self.context));
+    }
+
+    fn accept(&self, listener: &TcpListener) -> io::Result<()> {
+        let (socket, remote) = match listener.accept() {
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::ConnectionAborted) => {
+                return Ok(());
+            }
+            accepted => accepted?,
+        };
+        if self.stopping.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        if lock(&self.connections).len() >= self.settings.max_connections {
+            tracing::warn!(%remote, limit = self.settings.max_connections, "RTSP connection refused: too many");
+            return Ok(());
+        }
+        socket.set_nodelay(true)?;
+        let own = socket.try_clone()?;
+        let socket = gio::Socket::from_fd(OwnedFd::from(socket)).map_err(io::Error::other)?;
+        let id = self.next_connection.fetch_add(1, Ordering::Relaxed) + 1;
+        let known =
+            Connection { remote, socket: own, touched: Instant::now(), mounts: Vec::new(), sessions: Vec::new() };
+        lock(&self.connections).insert(id, known);
+        let handed = self.server.transfer_connection(socket, &remote.ip().to_string(), i32::from(remote.port()), None);
+        if let Err(error) = handed {
+            lock(&self.connections).remove(&id);
+            tracing::warn!(%remote, %error, "RTSP connection lost");
+        }
+        Ok(())
+    }
+}

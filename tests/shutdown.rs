@@ -98,6 +98,15 @@ async fn log_lines_are_json_on_request() {
     assert_eq!(service.terminate().await.code(), Some(0));
 }
 
+#[tokio::test]
+async fn log_lines_that_go_to_no_terminal_have_no_colours() {
+    let (_folder, file) = support::configured("camera: { test_pattern: never, discovery_enabled: false }");
+    let mut service = Process::start(&file, "human");
+    let line = service.line("ws://").await;
+    assert!(!line.contains('\u{1b}'), "{line:?}");
+    assert_eq!(service.terminate().await.code(), Some(0));
+}
+
 #[test]
 fn a_wrong_configuration_is_exit_code_78_with_the_place_and_the_nearest_key() {
     let (_folder, file) = support::configured("streams: { widht: 640 }");

@@ -1,5 +1,7 @@
 //! Log lines: readable on a terminal, JSON on request, to standard error, where systemd's journal takes them.
 
+use std::io::IsTerminal;
+
 use camera_service::{
     config::{LogFormat, Logging},
     error::{Error, Result},
@@ -11,7 +13,9 @@ pub fn init(logging: &Logging, format: Option<LogFormat>) -> Result<()> {
     let filter = EnvFilter::try_from_default_env()
         .or_else(|_| EnvFilter::try_new(logging.level.to_string()))
         .map_err(|error| Error::internal(format!("the log level does not parse: {error}")))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Colours are for a terminal: in a file or the journal they stand between a word and who searches for it.
+    let colours = std::io::stderr().is_terminal();
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
     let started = match format.unwrap_or(logging.format) {
         LogFormat::Json => builder.json().try_init(),
         LogFormat::Human => builder.with_target(false).try_init(),

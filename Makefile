@@ -3,12 +3,17 @@
 # Everything `make run` writes is here, so that it needs no root.
 RUN_FOLDER := $(CURDIR)/.run
 
-.PHONY: run test deps lab bench
+.PHONY: run token test deps lab bench
 
 # Builds and starts the service with the default configuration.
 run:
 	packaging/install-deps build run
 	CAMERA_SERVICE__STATE_DIRECTORY="$(RUN_FOLDER)" cargo run --release --locked -- run
+
+# A token for a control client of the service that `make run` started.
+ROLE ?= admin
+token:
+	@CAMERA_SERVICE__STATE_DIRECTORY="$(RUN_FOLDER)" cargo run -q --release --locked -- token --role "$(ROLE)"
 
 # Everything that has to hold before a change is merged. SKIP_LAB=1 leaves the camera lab out.
 test:

@@ -48,25 +48,3 @@ async fn files_and_threads_do_not_grow() {
     }
     service.stop().await;
 }
-
-#[tokio::test(flavor = "multi_thread")]
-async fn nor_when_the_pipeline_fails_under_a_reader() {
-    let service = Service::start(SMALL).await;
-    let failing = "videotestsrc name=source is-live=true pattern=ball ! capsfilter name=mode ! identity error-after=20";
-    std::fs::write(service.folder.path().join("pipelines/source/raw.launch"), failing).unwrap();
-    let camera = Camera::usb(0, "1", Some("C0FFEE"));
-    for _ in 0..6 {
-        service.plug(&camera).await;
-        service.streaming("camera0").await;
-        let url = service.url("camera0");
-        let reading = tokio::spawn(async move {
-            run("ffmpeg", &["-v", "error", "-rtsp_transport", "tcp", "-i", &url, "-f", "null", "-"]).await
-        });
-        service.path("camera0", |status| status.trouble.is_some()).await;
-        service.unplug(&camera).await;
-        service.path("camera0", |status| status.phase == Phase::Away).await;
-        let _ = reading.await.unwrap();
-        eprintln!("{:?}", held());
-    }
-    service.stop().await;
-}

@@ -25,7 +25,7 @@ async fn round(service: &Service, camera: &Camera) {
     service.unplug(camera).await;
     service.path("camera0", |status| status.phase == Phase::Away).await;
     // How it ends is ffmpeg's business; that it ends is ours.
-    let _ = reading.await.unwrap();
+    let _ = reading.await.expect("ffmpeg is waited for");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,7 @@
 //! Every plan: recorded devices and machines, what is wanted of them, and what must come of it.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
 use std::{fs, path::Path};
 
 use camera_service::{

@@ -3,13 +3,13 @@
 //! The protocol is gst-rtsp-server's; what is ours is everything around it, because its defaults let one reader harm
 //! the others:
 //!
-//! - [`server`]: the thread, what is mounted, starting and stopping;
-//! - [`connection`]: accepting connections, limits, dropping those that are idle or have stopped reading;
-//! - [`client`]: what one connection asks for, told by signals;
-//! - [`mount`]: a path, and the factory that makes its media;
-//! - [`feed`]: one media, its readers and its life; [`feeder`]: the thread that gives it frames from the `Stream`;
-//! - [`gate`]: lets a [`reader`] begin at a key frame;
-//! - [`tune`]: what is changed in the pipelines gst-rtsp-server builds.
+//! - `server`: the thread, what is mounted, starting and stopping;
+//! - `connection`: accepting connections, limits, dropping those that are idle or have stopped reading;
+//! - `client`: what one connection asks for, told by signals;
+//! - `mount`: a path, and the factory that makes its media;
+//! - `feed`: one media, its readers and its life; `feeder`: the thread that gives it frames from the `Stream`;
+//! - `gate`: lets a `reader` begin at a key frame;
+//! - `tune`: what is changed in the pipelines gst-rtsp-server builds.
 //!
 //! Not here: where a `Stream` comes from and when it ends (`path`); a mount asks for it through [`Open`].
 //!

@@ -93,6 +93,8 @@ fn main() -> Result<(), AnyError> {
 }
 
 fn measure(arguments: &Arguments, url: &str, pid: Option<u32>, own: bool) -> Result<(), AnyError> {
+    // A server that has just started has no key frame yet.
+    thread::sleep(Duration::from_secs(1));
     let before = pid.map(Usage::of).transpose()?;
     let stop = Arc::new(AtomicBool::new(false));
     let mut readers = Vec::new();

@@ -16,7 +16,8 @@ use gst::{glib, prelude::*};
 use gst_rtsp_server::{RTSPSessionMedia, prelude::*};
 
 use super::{
-    Opened, ReaderEvent, ReaderInfo, feeder, gate::Gate, lock, mount::Mount, reader::Reader, server::State, tune,
+    Opened, ReaderEvent, ReaderInfo, feeder, gate::Gate, lock, mount::Mount, packets::Packets, reader::Reader,
+    server::State, tune,
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -93,10 +94,10 @@ impl Feed {
 
         let weak = Arc::downgrade(&feed);
         tune::pipeline(&pipeline, move |pad| {
-            let weak = weak.clone();
+            let (weak, frame) = (weak.clone(), Packets::default());
             let packets = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
-            pad.add_probe(packets, move |_, info| {
-                weak.upgrade().map_or(gst::PadProbeReturn::Ok, |feed| feed.pass(info))
+            pad.add_probe(packets, move |pad, info| {
+                frame.pass(pad, info, |pts| weak.upgrade().is_some_and(|feed| feed.passes(pts)))
             });
         });
         if feed.shared {
@@ -312,22 +313,13 @@ impl Feed {
         self.began.elapsed().as_millis() as u64
     }
 
-    /// The gate: called by the thread that carries the packets, for each one.
-    fn pass(&self, info: &gst::PadProbeInfo) -> gst::PadProbeReturn {
-        let pts = match &info.data {
-            Some(gst::PadProbeData::Buffer(buffer)) => buffer.pts(),
-            Some(gst::PadProbeData::BufferList(list)) => list.get(0).and_then(|buffer| buffer.pts()),
-            _ => None,
-        };
-        let Some(pts) = pts.map(gst::ClockTime::nseconds) else {
-            return gst::PadProbeReturn::Ok;
-        };
-        let passes = self.gate.pass(pts, |reader| {
+    /// Whether a frame may leave the media; called by the thread that carries its packets.
+    fn passes(&self, pts: u64) -> bool {
+        self.gate.pass(pts, |reader| {
             if let (Some(session), Some(state)) = (reader.release(), self.state.upgrade()) {
                 // If this is the last reference, dropping it takes the media down, which waits for this very thread.
                 state.later(move || drop(session));
             }
-        });
-        if passes { gst::PadProbeReturn::Ok } else { gst::PadProbeReturn::Drop }
+        })
     }
 }

@@ -8,7 +8,7 @@
 //! - `client`: what one connection asks for, told by signals;
 //! - `mount`: a path, and the factory that makes its media;
 //! - `feed`: one media, its readers and its life; `feeder`: the thread that gives it frames from the `Stream`;
-//! - `gate`: lets a `reader` begin at a key frame;
+//! - `gate`: lets a `reader` begin at a key frame; `packets`: what goes through it, frame by frame;
 //! - `tune`: what is changed in the pipelines gst-rtsp-server builds.
 //!
 //! Not here: where a `Stream` comes from and when it ends (`path`); a mount asks for it through [`Open`].
@@ -22,6 +22,7 @@ mod feed;
 mod feeder;
 mod gate;
 mod mount;
+mod packets;
 mod reader;
 mod server;
 mod tune;

@@ -37,6 +37,19 @@ const DEVICE_EVENTS: usize = 64;
 /// How long the device monitor may take to stop.
 const MONITOR_STOP: Duration = Duration::from_secs(2);
 
+/// The signals that end the service. Listened to before anything starts, so that none comes too early to be heard.
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// Listens from now on. Error: the system does not let us.
+    pub fn listen() -> Result<Self> {
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+}
+
 /// The running service.
 pub struct App {
     cameras: Cameras,
@@ -113,8 +126,8 @@ impl App {
     }
 
     /// Runs until SIGTERM or SIGINT, then drains. A second signal ends the process at once.
-    pub async fn run_until_told(self) -> Result<()> {
-        let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+    pub async fn run_until_told(self, signals: Signals) -> Result<()> {
+        let Signals { mut terminate, mut interrupt } = signals;
         notify(&[NotifyState::Ready]);
         let watchdog = tokio::spawn(feed_watchdog());
         tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }

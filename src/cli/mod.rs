@@ -9,7 +9,7 @@ use std::{
 };
 
 use camera_service::{
-    app::{self, App},
+    app::{self, App, Signals},
     command::Role,
     config::{self, Config, Loaded},
     error::Error,
@@ -138,8 +138,9 @@ impl Cli {
             Err(error) => return report(Err(Error::internal(format!("the runtime does not start: {error}")))),
         };
         let result = runtime.block_on(async {
+            let signals = Signals::listen()?;
             let app = App::start(config).await?;
-            app.run_until_told().await
+            app.run_until_told(signals).await
         });
         // A thread that a wedged driver holds must not hold the process too.
         runtime.shutdown_background();

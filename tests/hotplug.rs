@@ -95,6 +95,22 @@ async fn a_camera_that_cannot_be_used_says_why_and_comes_when_it_can() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_status_says_what_the_pipeline_does_and_why() {
+    let service = Service::start(&format!("{SMALL}encoder: {{ order: [nvv4l2h264enc, x264enc] }}\n")).await;
+    let mut client = service.client("viewer").await;
+    service.plug(&Camera::usb(0, "1", Some("PLAIN1"))).await;
+    service.streaming("camera0").await;
+    let status = client.call("get_camera_status", json!({ "device": "camera0" })).await.unwrap();
+    let pipeline = &status["pipeline"];
+    assert_eq!((&pipeline["state"], &pipeline["codec"]), (&json!("STREAMING"), &json!("H264")), "{status}");
+    assert_eq!((&pipeline["encoder"], &pipeline["runs"]), (&json!("x264enc"), &json!(1)), "{status}");
+    let because = pipeline["reasons"].to_string();
+    assert!(because.contains("nvv4l2h264enc: not installed"), "{because}");
+    assert_eq!(pipeline["dropped"]["broken"], 0, "{status}");
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_camera_whose_pipeline_fails_is_in_error_and_tried_again() {
     let service = Service::start(SMALL).await;
     let mut client = service.client("viewer").await;

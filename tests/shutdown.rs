@@ -84,6 +84,8 @@ async fn sigterm_closes_the_recording_tells_the_client_and_exits_with_0() {
     }
     let status = service.terminate().await;
     assert_eq!(status.code(), Some(0));
+    let told = client.notification("recording_status_update", |told| told["status"] == "STOPPED").await;
+    assert_eq!(told["filename"], started["filename"], "{told}");
     assert_eq!(client.closed().await, Some(1001));
     decode(&folder.path().join("state/recordings").join(started["filename"].as_str().unwrap())).await.unwrap();
 }

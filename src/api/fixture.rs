@@ -90,6 +90,7 @@ impl Served {
             },
             started: Instant::now(),
             stopping: CancellationToken::new(),
+            all_told: CancellationToken::new(),
             notifications: broadcast::channel(NOTIFICATIONS).0,
         });
         let listeners = Listeners {

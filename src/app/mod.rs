@@ -103,6 +103,7 @@ impl App {
             defaults: settings::defaults(&config),
             started,
             stopping: stopping.clone(),
+            all_told: CancellationToken::new(),
             notifications: broadcast::Sender::new(crate::command::NOTIFICATIONS),
         };
         let grace = config.server.shutdown_timeout;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::{
     Command, Gateway, NoParams,
     access::{Caller, Role},
+    pipeline::Pipeline,
 };
 use crate::{
     camera::{CameraStatus, Connection},
@@ -146,6 +147,8 @@ pub struct CameraDetails {
     camera: Camera,
     metrics: Metrics,
     capabilities: Capabilities,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pipeline: Option<Pipeline>,
 }
 
 /// Counters of a camera's stream.
@@ -182,6 +185,7 @@ impl Command for Get {
             camera: View::new(&camera, path.as_ref()).shown_to(caller, gateway),
             metrics: Metrics { bytes_sent: readers.bytes_sent, readers: readers.count, uptime: uptime.as_secs() },
             capabilities: Capabilities::new(modes(&camera)),
+            pipeline: path.and_then(|path| Pipeline::of(&path, caller)),
         })
     }
 }

@@ -33,6 +33,8 @@ pub struct Gateway {
     pub started: Instant,
     /// Cancelled when the service is stopping.
     pub stopping: CancellationToken,
+    /// Cancelled some time after `stopping`: the last notification there will be is in the ring.
+    pub all_told: CancellationToken,
     /// What goes to every authenticated client; made with [`NOTIFICATIONS`]. This ring is the only queue there is
     /// between what happens and the sockets.
     pub notifications: broadcast::Sender<Arc<Notification>>,

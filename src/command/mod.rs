@@ -10,6 +10,7 @@ pub mod files;
 mod gateway;
 pub mod health;
 mod notification;
+mod pipeline;
 pub mod recordings;
 pub mod session;
 pub mod snapshots;

@@ -89,7 +89,8 @@ impl Notification {
     }
 }
 
-/// Turns what happens to cameras and paths into notifications, until the service stops.
+/// Turns what happens to cameras and paths into notifications, until the service stops and what had happened by then is
+/// told: the end of a recording is the last thing a client wants to miss.
 ///
 /// A camera is announced when clients would see it differently, and not because something happened to it.
 pub async fn announce(gateway: Arc<Gateway>) {
@@ -97,11 +98,12 @@ pub async fn announce(gateway: Arc<Gateway>) {
     let mut known: HashMap<String, View> = by_device(&gateway);
     loop {
         let event = tokio::select! {
-            () = gateway.stopping.cancelled() => return,
+            biased;
             event = next(&mut paths) => event,
             event = next(&mut cameras) => event.map(|_| None::<PathEvent>),
+            () = gateway.stopping.cancelled() => None,
         };
-        let Some(event) = event else { return };
+        let Some(event) = event else { break };
         let now = by_device(&gateway);
         for view in now.values().filter(|view| known.get(&view.device) != Some(view)) {
             tell(&gateway, Notification::Camera(view.clone()));
@@ -114,6 +116,7 @@ pub async fn announce(gateway: Arc<Gateway>) {
             tell(&gateway, notification);
         }
     }
+    gateway.all_told.cancel();
 }
 
 fn by_device(gateway: &Gateway) -> HashMap<String, View> {

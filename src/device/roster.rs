@@ -95,14 +95,17 @@ impl Roster {
                     self.nodes.insert(node.clone(), known);
                     steps.extend(self.probe(now, &node));
                 }
-                Some(known) if known.sighting != sighting => {
+                Some(known) => {
+                    let sighting = sighting.of_the_same_as(&known.sighting);
+                    if known.sighting == sighting {
+                        continue;
+                    }
                     known.sighting = sighting;
                     if let Told::Ready(capture) = &known.told {
                         let (device, capture) = (known.sighting.device.clone(), capture.clone());
                         steps.push(Step::Tell(DeviceEvent::Ready { device, capture }));
                     }
                 }
-                Some(_) => {}
             }
         }
         steps

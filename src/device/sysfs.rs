@@ -25,6 +25,16 @@ pub struct Sighting {
     pub captures: Option<bool>,
 }
 
+impl Sighting {
+    /// A later look at what `earlier` saw, with what cannot have changed since: the kernel takes a device out of sysfs
+    /// piece by piece, and one that is going may have lost its serial number while its node is there still.
+    pub fn of_the_same_as(mut self, earlier: &Self) -> Self {
+        let Device { index, usb, name, .. } = &earlier.device;
+        (self.device.index, self.device.usb, self.device.name) = (*index, usb.clone(), name.clone());
+        self
+    }
+}
+
 /// One life of a node in the kernel: the folder in sysfs and its inode, which is a new one for every plug.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Instance {

@@ -21,7 +21,11 @@ pub use recording::{RecordingRequest, RecordingStatus, RecordingStopped};
 pub use registry::{Parts, Paths, SnapshotTaken};
 pub use state::Phase;
 
-use crate::{error::Error, pipeline::CapturePlan, stream::Stream};
+use crate::{
+    error::Error,
+    pipeline::{CapturePlan, Counters},
+    stream::Stream,
+};
 
 /// How one path is run.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,6 +64,8 @@ pub struct PathStatus {
     pub streaming_since: Option<SystemTime>,
     /// Runs of the pipeline since the path was made.
     pub runs: u64,
+    /// What these runs left out.
+    pub counters: Arc<Counters>,
     /// Times the path's own task had to be started again.
     pub panics: u64,
     /// The recording, while there is one.

@@ -104,6 +104,7 @@ impl Paths {
             stream: None,
             streaming_since: None,
             runs: 0,
+            counters: Arc::default(),
             panics: 0,
             recording: None,
         });

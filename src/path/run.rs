@@ -12,7 +12,7 @@ use crate::{
     error::{Error, Kind, Result},
     id::RunId,
     media::launch::LaunchFiles,
-    pipeline::{CapturePipeline, CapturePlan, PipelineEvent},
+    pipeline::{CapturePipeline, CapturePlan, Counters, PipelineEvent},
     stream::{Limits, Stream},
 };
 
@@ -33,6 +33,7 @@ impl Run {
         plan: Arc<CapturePlan>,
         launch: &LaunchFiles,
         limits: Limits,
+        counters: Arc<Counters>,
         events: &mpsc::Sender<Event>,
     ) -> Result<Self> {
         let stream = Stream::new(plan.format, limits);
@@ -43,6 +44,7 @@ impl Run {
             plan,
             launch: launch.clone(),
             stream: Arc::clone(&stream),
+            counters,
             events: events.clone(),
             span: tracing::Span::current(),
         };
@@ -67,6 +69,7 @@ struct Work {
     plan: Arc<CapturePlan>,
     launch: LaunchFiles,
     stream: Arc<Stream>,
+    counters: Arc<Counters>,
     events: mpsc::Sender<Event>,
     span: tracing::Span,
 }
@@ -92,7 +95,8 @@ impl Work {
             // Starting says the same, as an error of the run.
             Err(error) => tracing::debug!("{}", error.chain()),
         }
-        let started = CapturePipeline::start(&self.plan, &self.launch, Arc::clone(&self.stream), Box::new(listener));
+        let (stream, counters) = (Arc::clone(&self.stream), Arc::clone(&self.counters));
+        let started = CapturePipeline::start(&self.plan, &self.launch, stream, counters, Box::new(listener));
         match started {
             Ok(pipeline) => {
                 // Returns when the sender is dropped, which is how the task says stop.

@@ -175,8 +175,9 @@ impl Task<'_> {
     fn start(&mut self, run: RunId) -> Result<()> {
         let plan = self.plan.clone().unwrap_or_else(|| Err(Error::internal("a run without a source")))?;
         let (name, launch, ring) = (&self.seat.name, &self.seat.launch, self.seat.settings.ring);
+        let counters = Arc::clone(&self.seat.status.borrow().counters);
         let span = tracing::info_span!("run", path = %name, run = run.0);
-        self.run = Some(span.in_scope(|| Run::spawn(name, run, plan, launch, ring, &self.events))?);
+        self.run = Some(span.in_scope(|| Run::spawn(name, run, plan, launch, ring, counters, &self.events))?);
         Ok(())
     }
 

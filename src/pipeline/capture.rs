@@ -13,7 +13,7 @@ use gst::prelude::*;
 use super::{
     CapturePlan,
     failure::{self, Suspect},
-    frames::{Counters, Dropped, Frames, count, is_whole_jpeg},
+    frames::{Counters, Frames, count, is_whole_jpeg},
     settings,
 };
 use crate::{
@@ -53,17 +53,19 @@ impl CapturePipeline {
     /// it on a thread that may be lost.
     ///
     /// `stream` was made by the caller from [`CapturePlan::format`]; frames go into it until [`stop`](Self::stop), and
-    /// closing it is the caller's. Errors: a launch file, an element that is not installed, a device that cannot be
-    /// opened or is busy; `events` hears nothing then.
-    pub fn start(plan: &CapturePlan, files: &LaunchFiles, stream: Arc<Stream>, events: Listener) -> Result<Self> {
+    /// closing it is the caller's. What is left out on the way is added to `counters`. Errors: a launch file, an
+    /// element that is not installed, a device that cannot be opened or is busy; `events` hears nothing then.
+    pub fn start(
+        plan: &CapturePlan,
+        files: &LaunchFiles,
+        stream: Arc<Stream>,
+        counters: Arc<Counters>,
+        events: Listener,
+    ) -> Result<Self> {
         let pipeline = launch::pipeline(&files.join(&plan.files())?)?;
         settings::apply(&pipeline, &plan.settings)?;
-        let shared = Arc::new(Shared {
-            counters: Arc::default(),
-            life: Mutex::new(Life::Starting(None)),
-            events,
-            suspect: plan.suspect(),
-        });
+        let shared =
+            Arc::new(Shared { counters, life: Mutex::new(Life::Starting(None)), events, suspect: plan.suspect() });
         shared.watch_drops(&pipeline, plan)?;
         shared.watch_bus(&pipeline);
         shared.deliver(&launch::element(&pipeline, "tail")?, plan, stream);
@@ -76,16 +78,6 @@ impl CapturePipeline {
     /// bounds it. After it, nothing more comes into the stream and `events` is silent.
     pub fn stop(mut self) {
         self.take_down();
-    }
-
-    /// What was left out since the start.
-    pub fn dropped(&self) -> Dropped {
-        self.shared.counters.dropped()
-    }
-
-    /// The counters behind [`dropped`](Self::dropped), for those who do not hold the pipeline.
-    pub fn counters(&self) -> Arc<Counters> {
-        Arc::clone(&self.shared.counters)
     }
 
     fn play(&mut self) -> Result<()> {

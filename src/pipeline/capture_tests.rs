@@ -7,7 +7,7 @@ use crate::{
     config::{EncoderKind, Gop, Profile},
     frame::{Codec, EncodedFrame},
     mode::{FourCc, Mode, Rate},
-    pipeline::{CaptureRequest, Encoders, Source, Wanted, plan},
+    pipeline::{CaptureRequest, Dropped, Encoders, Source, Wanted, plan},
     stream::{Join, Limits, Next},
 };
 
@@ -16,6 +16,7 @@ const LONG: Duration = Duration::from_secs(60);
 struct Run {
     pipeline: CapturePipeline,
     stream: Arc<Stream>,
+    counters: Arc<Counters>,
     events: mpsc::Receiver<PipelineEvent>,
     reader: crate::stream::Subscription,
 }
@@ -49,8 +50,9 @@ fn try_start(plan: &CapturePlan, files: &LaunchFiles) -> Result<Run> {
     let reader = stream.subscribe(Join::Ring);
     let (tell, events) = mpsc::channel();
     let listener = move |event| tell.send(event).unwrap_or_default();
-    let pipeline = CapturePipeline::start(plan, files, Arc::clone(&stream), Box::new(listener))?;
-    Ok(Run { pipeline, stream, events, reader })
+    let counters = Arc::<Counters>::default();
+    let pipeline = CapturePipeline::start(plan, files, Arc::clone(&stream), Arc::clone(&counters), Box::new(listener))?;
+    Ok(Run { pipeline, stream, counters, events, reader })
 }
 
 fn start(plan: &CapturePlan) -> Run {
@@ -99,7 +101,7 @@ fn keeps_its_gop_and_order(wanted: Wanted) {
     }
     assert!(frames.windows(2).all(|pair| pair[0].pts < pair[1].pts));
     // A B-frame would come with a time before its predecessor's, and that would have been mended.
-    assert_eq!(run.pipeline.dropped().times_mended, 0);
+    assert_eq!(run.counters.dropped().times_mended, 0);
     let age = media::now().checked_sub(frames[34].pts).expect("captured before now, on the shared clock");
     assert!(age < LONG);
     assert!(matches!(run.event(), PipelineEvent::FirstFrame));
@@ -132,7 +134,7 @@ fn requests_for_key_frames_are_limited() {
 fn stop_leaves_nothing_behind() {
     let mut run = start(&planned(Source::Test, wanted(30)));
     run.frames(5);
-    let Run { pipeline, stream, events, reader } = run;
+    let Run { pipeline, stream, events, reader, .. } = run;
     let shared = Arc::downgrade(&pipeline.shared);
     pipeline.stop();
     drop(reader);
@@ -205,7 +207,7 @@ fn mjpeg_goes_through_as_whole_pictures() {
     let mut run = try_start(&plan, &files).unwrap();
     let frames = run.frames(5);
     assert!(frames.iter().all(|frame| frame.key && is_whole_jpeg(&frame.data)));
-    assert_eq!(run.pipeline.dropped(), Dropped::default());
+    assert_eq!(run.counters.dropped(), Dropped::default());
     run.pipeline.stop();
 }
 
@@ -224,7 +226,7 @@ fn broken_pictures_are_left_out_and_counted() {
     let plan = planned(camera(FourCc::MJPG), Wanted { codec: Codec::Mjpeg, ..wanted(30) });
     let run = try_start(&plan, &files).unwrap();
     assert!(matches!(run.event(), PipelineEvent::Ended));
-    assert_eq!(run.pipeline.dropped(), Dropped { broken_jpeg: 4, ..Dropped::default() });
+    assert_eq!(run.counters.dropped(), Dropped { broken_jpeg: 4, ..Dropped::default() });
     assert_eq!(run.stream.stats().frames, 0);
     run.pipeline.stop();
 }
@@ -252,7 +254,7 @@ fn a_slow_encoder_loses_raw_pictures_and_they_are_counted() {
     let (_folder, files) = override_with("encoder/x264enc", &slow);
     let mut run = try_start(&planned(Source::Test, wanted(30)), &files).unwrap();
     run.frames(4);
-    assert!(run.pipeline.dropped().raw_overrun > 0);
+    assert!(run.counters.dropped().raw_overrun > 0);
     run.pipeline.stop();
 }
 

@@ -19,7 +19,8 @@ const SMALLEST_JPEG: usize = 128;
 /// and a little more.
 const TIME_STEP: Duration = Duration::from_micros(20);
 
-/// Frames a pipeline left out, by stage and reason. Written by GStreamer's threads.
+/// Frames that were left out on their way into a stream, by stage and reason. Written by GStreamer's threads; the runs of
+/// a path add to the same.
 #[derive(Debug, Default)]
 pub struct Counters {
     pub(super) raw_overrun: AtomicU64,
@@ -30,7 +31,7 @@ pub struct Counters {
     pub(super) times_mended: AtomicU64,
 }
 
-/// What [`Counters`] say at one moment, since the pipeline's start.
+/// What [`Counters`] say at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Dropped {
     /// Raw pictures that waited for the encoder when a newer one came: the encoder is too slow.

@@ -24,6 +24,9 @@ FILES = Path("/run/lab")
 # Serial numbers the configuration knows: a webcam whose MJPEG goes out as it is, and one that waits for a reader.
 UNTOUCHED, ON_DEMAND = "UNTOUCHED", "ONDEMAND"
 
+# A user who may do nothing in particular.
+NOBODY = 65534
+
 RPC_URL = "ws://127.0.0.1:8002/ws"
 READY_URL = "http://127.0.0.1:8003/health/ready"
 
@@ -41,7 +44,7 @@ class Service:
 
     runs = 0
 
-    def __init__(self, settings: dict | None = None, keep: "Service | None" = None):
+    def __init__(self, settings: dict | None = None, keep: "Service | None" = None, user: int = 0):
         Service.runs += 1
         self.settings = settings or {}
         self.folder = keep.folder if keep else FILES / f"service-{Service.runs}"
@@ -51,10 +54,13 @@ class Service:
         self.config = self.folder / "camera-service.yaml"
         # JSON is YAML.
         self.config.write_text(json.dumps(merged(self._defaults(), self.settings), indent=1))
+        for path in (self.folder, *self.folder.rglob("*")):
+            os.chown(path, user, user)
         self.log = OUT / f"service-{Service.runs}.log"
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                [BINARY, "--config", str(self.config)], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                [BINARY, "--config", str(self.config)], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                user=user, group=user, extra_groups=[])
         self._rpc: Rpc | None = None
         wait_for("the service to be ready", self._ready)
 

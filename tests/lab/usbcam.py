@@ -17,6 +17,8 @@ that the device says it has none. Faults begin at the frame given and end at SIG
     garbage  truncated frames of random bytes
     vanish   unplugged in mid-frame
     slow     one frame a second
+    nonsense the sizes of all formats are 0x0 (not ended by SIGUSR1; frame number ignored)
+    mute     the request to stream is never answered (frame number ignored)
     refuse   no format is accepted any more (the device enumerates; frame number ignored)
     stall    every class request is refused, so that uvcvideo gives up on it (frame number ignored)
 
@@ -84,6 +86,8 @@ class Camera:
             self._offer(uvc.Mode("yuyv", 320, 180), grey_ramps(320, 180))
         if options.h264:
             self._offer(uvc.Mode("h264", 640, 360), access_units(options.h264))
+        if kind == "nonsense":
+            self.modes = [mode._replace(width=0, height=0) for mode in self.modes]
         self.strings = {1: "LabWorks", 2: options.name, 3: options.serial}
         self.descriptors = {
             1: uvc.device(bool(options.serial)), 2: uvc.configuration(self.modes), 6: uvc.qualifier()}
@@ -93,6 +97,7 @@ class Camera:
         self.socket: socket.socket
         self.wake = threading.Condition()
         self.waiting: list[int] = []  # sequence numbers of bulk transfers the host has submitted
+        self.unanswered: list[int] = []  # of control requests that get no answer
         self.run = 0  # how often the host has started the stream
 
     def _offer(self, mode: uvc.Mode, pictures: list[bytes]) -> None:
@@ -184,6 +189,9 @@ class Camera:
                     self.waiting.append(sequence)
                     self.wake.notify()
                 continue
+            if self._is_mute(header[40:48]):
+                self.unanswered.append(sequence)
+                continue
             answer = self._control(header[40:48], data)
             with self.wake:
                 if answer is None:
@@ -195,10 +203,16 @@ class Camera:
 
     def _unlink(self, sequence: int, victim: int) -> None:
         with self.wake:
-            found = victim in self.waiting
+            queue = next((queue for queue in (self.waiting, self.unanswered) if victim in queue), None)
+            found = queue is not None
             if found:
-                self.waiting.remove(victim)
+                queue.remove(victim)
             self.socket.sendall(struct.pack(">IIIIIi24x", RET_UNLINK, sequence, 0, 0, 0, ECONNRESET if found else 0))
+
+    def _is_mute(self, setup: bytes) -> bool:
+        """Whether this is the request to stream, and it is not answered. What waits has waited when the fault ends."""
+        _, request, value, index, _ = struct.unpack("<BBHHH", setup)
+        return self.fault == "mute" and (request, value >> 8, index & 255) == (SET_CUR, VS_COMMIT, 1)
 
     def _control(self, setup: bytes, data: bytes) -> bytes | None:
         """The answer to a control request; None refuses it."""

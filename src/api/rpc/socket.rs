@@ -146,7 +146,7 @@ impl Conversation {
         loop {
             let reading = in_flight.len() < MAX_IN_FLIGHT;
             let step = tokio::select! {
-                () = self.gateway.stopping.cancelled() => break,
+                () = self.gateway.all_told.cancelled() => break,
                 message = socket.next(), if reading => {
                     pulse.felt();
                     self.received(message, socket, &mut in_flight).await
@@ -162,7 +162,13 @@ impl Conversation {
                 return end;
             }
         }
-        // The service is stopping: what was asked is still answered (every command has its deadline), then goodbye.
+        // The service is stopping: what was told is still sent, what was asked is still answered (every command has its
+        // deadline), then goodbye.
+        while let Ok(notification) = notifications.try_recv() {
+            if let Step::Break(end) = self.notify(Ok(notification), socket).await {
+                return end;
+            }
+        }
         while let Some(reply) = in_flight.next().await {
             if let Step::Break(end) = self.reply(reply.ok().flatten(), socket).await {
                 return end;

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    device::sysfs::Instance,
+    device::{Usb, sysfs::Instance},
     mode::{FourCc, Mode, Rate},
 };
 
@@ -161,6 +161,26 @@ fn a_change_is_looked_at_and_told_only_if_something_changed() {
     assert_eq!(look(failed(false)), [""; 0], "it is busy, streaming");
     assert_eq!(look(Finding::Camera(capture(15))), ["ready /dev/video0"]);
     assert_eq!(look(Finding::Other("video output")), ["gone /dev/video0"]);
+}
+
+#[test]
+fn a_device_that_is_going_is_still_who_it_was() {
+    let now = Instant::now();
+    let usb = |serial: &str| Usb { vendor: 0x046d, product: 0x08e5, serial: Some(serial.into()), interface: 0 };
+    let mut whole = sighting(NODE, 1);
+    whole.device.usb = Some(usb("8F3E"));
+    let mut roster = Roster::new(PATIENCE);
+    let steps = roster.seen(now, vec![whole.clone()]);
+    roster.probed(now, Path::new(NODE), ticket(&steps), Finding::Camera(capture(30)));
+    for usb in [None, Some(Usb { serial: None, ..usb("") })] {
+        let mut going = whole.clone();
+        (going.device.usb, going.device.name) = (usb, String::new());
+        assert_eq!(words(&roster.seen(now, vec![going])), [""; 0]);
+    }
+    // Another one on the node is another instance.
+    let mut other = sighting(NODE, 2);
+    other.device.usb = Some(usb("OTHER"));
+    assert_eq!(words(&roster.seen(now, vec![other])), ["gone /dev/video0", "probe /dev/video0"]);
 }
 
 #[test]

@@ -20,9 +20,9 @@ class Lab:
         """The service, stopped as systemd stops it and started again."""
         return self.started(self.terminated())
 
-    def started(self, before: Service) -> Service:
-        """A service with the files of one that was terminated."""
-        self._service = Service(keep=before)
+    def started(self, before: Service, user: int = 0) -> Service:
+        """A service with the files of one that was terminated, as another user if need be."""
+        self._service = Service(keep=before, user=user)
         return self._service
 
     def terminated(self) -> Service:
@@ -42,17 +42,6 @@ class Lab:
 
 Scenario = Callable[[Lab], None]
 ALL: list[Scenario] = []
-# Promises that are not kept yet, and why. They are left out, loudly, unless they are asked for by name.
-BROKEN: dict[str, str] = {}
-UNSEEN = "written, and not yet seen to pass from beginning to end"
-
-
-def broken(why: str) -> Callable[[Scenario], Scenario]:
-    """Says of a scenario that it fails, and why. Below `@scenario`."""
-    def note(function: Scenario) -> Scenario:
-        BROKEN[function.__name__] = why
-        return function
-    return note
 
 
 def scenario(function: Scenario) -> Scenario:

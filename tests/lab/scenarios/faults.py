@@ -1,13 +1,14 @@
 """Cameras that misbehave: each is noticed, shown and tried again, and the camera beside it does not miss a frame."""
 import contextlib
+import os
 import subprocess
 from typing import Iterator
 
 import rtsp
 from cameras import FIXTURE, Webcam, nodes
 from fixture import Fixture
-from scenarios import UNSEEN, Lab, broken, scenario
-from service import Service
+from scenarios import Lab, scenario
+from service import NOBODY, Service
 from v4l2 import held
 from wait import wait_for
 
@@ -37,7 +38,6 @@ def recovers(service: Service, device: str, webcam: Webcam) -> None:
 
 
 @scenario
-@broken(UNSEEN)
 def a_frozen_camera_is_noticed_and_tried_again(lab: Lab) -> None:
     service = lab.service()
     with witness(service):
@@ -48,7 +48,6 @@ def a_frozen_camera_is_noticed_and_tried_again(lab: Lab) -> None:
 
 
 @scenario
-@broken(UNSEEN)
 def a_camera_that_sends_garbage_is_noticed_and_tried_again(lab: Lab) -> None:
     service = lab.service()
     with witness(service):
@@ -59,7 +58,6 @@ def a_camera_that_sends_garbage_is_noticed_and_tried_again(lab: Lab) -> None:
 
 
 @scenario
-@broken(UNSEEN)
 def a_camera_that_vanishes_in_mid_frame_is_gone(lab: Lab) -> None:
     service = lab.service()
     with witness(service):
@@ -78,7 +76,6 @@ def a_camera_that_vanishes_in_mid_frame_is_gone(lab: Lab) -> None:
 
 
 @scenario
-@broken(UNSEEN)
 def a_camera_that_refuses_its_formats_is_shown_and_tried_again(lab: Lab) -> None:
     """Its descriptors promise formats; when one is to be set, the request is refused."""
     service = lab.service()
@@ -90,7 +87,6 @@ def a_camera_that_refuses_its_formats_is_shown_and_tried_again(lab: Lab) -> None
 
 
 @scenario
-@broken(UNSEEN)
 def a_camera_the_kernel_cannot_use_disturbs_nobody(lab: Lab) -> None:
     """It refuses every control request: uvcvideo gives up on it and makes no usable node."""
     service = lab.service()
@@ -105,7 +101,46 @@ def a_camera_the_kernel_cannot_use_disturbs_nobody(lab: Lab) -> None:
 
 
 @scenario
-@broken(UNSEEN)
+def a_camera_whose_driver_hangs_holds_nobody_up(lab: Lab) -> None:
+    """It does not answer when it is told to stream: the driver waits in the kernel, and gives up after seconds."""
+    service = lab.service()
+    with witness(service):
+        webcam = Webcam("Mute", port=3, serial="U1", fault="mute")
+        device = service.id_of(webcam)
+        service.wait_status(device, "ERROR")
+        recovers(service, device, webcam)
+
+
+@scenario
+def a_camera_that_describes_nonsense_is_shown(lab: Lab) -> None:
+    """All its pictures are 0x0. Plugged in again with sane ones, it is a camera."""
+    service = lab.service()
+    with witness(service):
+        webcam = Webcam("Nonsense", port=4, serial="N1", fault="nonsense")
+        device = service.id_of(webcam)
+        shown(service, device, "no usable mode")
+        webcam.unplug()
+        again = Webcam("Nonsense", port=4, serial="N1")
+        device = service.id_of(again)
+        service.wait_status(device, "CONNECTED")
+        service.reader(device).close()
+
+
+@scenario
+def a_camera_that_may_not_be_opened_is_shown_and_taken_when_it_may(lab: Lab) -> None:
+    """The service is not root, and not in the group of the node."""
+    before = lab.terminated()
+    webcam = Webcam("Forbidden", port=5, serial="F1")
+    service = lab.started(before, user=NOBODY)
+    device = service.id_of(webcam)
+    shown(service, device, "permission")
+    os.chmod(webcam.nodes[0], 0o666)
+    service.wait_status(device, "CONNECTED")
+    service.reader(device).close()
+    lab.stop()
+
+
+@scenario
 def a_busy_camera_is_shown_and_taken_when_it_is_free(lab: Lab) -> None:
     """Another program has it when the service comes; it says so, and gets it when the other lets go."""
     webcam = Webcam("Busy", port=5, serial="B1")

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import probe
 from cameras import HEIGHT, WIDTH, Webcam
-from scenarios import UNSEEN, Lab, broken, scenario
+from scenarios import Lab, scenario
 from wait import wait_for
 
 
@@ -20,7 +20,6 @@ def assert_plays(file: Path, frames: int) -> None:
 
 
 @scenario
-@broken(UNSEEN)
 def a_snapshot_is_a_picture_of_the_right_size(lab: Lab) -> None:
     service = lab.service()
     device = service.id_of(Webcam("Portrait", port=0, serial="PS1"))
@@ -35,7 +34,6 @@ def a_snapshot_is_a_picture_of_the_right_size(lab: Lab) -> None:
 
 
 @scenario
-@broken(UNSEEN)
 def a_recording_across_an_unplug_plays(lab: Lab) -> None:
     service = lab.service()
     webcam = Webcam("Recorded", port=1, serial="RC1")
@@ -62,7 +60,6 @@ def a_recording_across_an_unplug_plays(lab: Lab) -> None:
 
 
 @scenario
-@broken(UNSEEN)
 def a_recording_cut_short_by_sigterm_plays(lab: Lab) -> None:
     """And the service exits with 0 in time, its clients told."""
     service = lab.service()

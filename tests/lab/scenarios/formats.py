@@ -2,12 +2,11 @@
 import probe
 from cameras import FIXTURE, HEIGHT, WIDTH, Webcam
 from fixture import Fixture
-from scenarios import UNSEEN, Lab, broken, scenario
+from scenarios import Lab, scenario
 from service import UNTOUCHED
 
 
 @scenario
-@broken(UNSEEN)
 def an_h264_webcam_is_passed_through(lab: Lab) -> None:
     """No encoder in the pipeline, and the very slices the webcam sent, in its order, none missing."""
     service = lab.service()
@@ -21,7 +20,6 @@ def an_h264_webcam_is_passed_through(lab: Lab) -> None:
 
 
 @scenario
-@broken(UNSEEN)
 def an_mjpeg_webcam_is_decoded_and_encoded(lab: Lab) -> None:
     service = lab.service()
     device = service.id_of(Webcam("Motion", port=1, serial="M1", kind="mjpeg"))
@@ -33,7 +31,6 @@ def an_mjpeg_webcam_is_decoded_and_encoded(lab: Lab) -> None:
 
 
 @scenario
-@broken(UNSEEN)
 def an_mjpeg_webcam_is_passed_through_when_configured(lab: Lab) -> None:
     service = lab.service()
     device = service.id_of(Webcam("Still", port=2, serial=UNTOUCHED, kind="mjpeg"))
@@ -43,7 +40,6 @@ def an_mjpeg_webcam_is_passed_through_when_configured(lab: Lab) -> None:
 
 
 @scenario
-@broken(UNSEEN)
 def a_raw_webcam_is_encoded(lab: Lab) -> None:
     """It has only 320x180 where 640x360 is wanted, and gives what it has."""
     service = lab.service()

@@ -5,7 +5,7 @@ import subprocess
 import probe
 import rtsp
 from cameras import HEIGHT, WIDTH, Vivid, Webcam, nodes
-from scenarios import Lab, broken, scenario
+from scenarios import Lab, scenario
 from service import BINARY, ON_DEMAND, Service
 from wait import wait_for
 
@@ -56,7 +56,6 @@ def a_metadata_node_is_no_camera(lab: Lab) -> None:
 
 
 @scenario
-@broken("GStreamer's v4l2src keeps one buffer pool, with the device open, for every run (seen in 1.22.0 without us)")
 def an_unplugged_camera_leaves_nothing_behind(lab: Lab) -> None:
     """Unplugged while it is read: the reader ends, the name is unknown, files and threads are as before."""
     service = lab.service()
@@ -118,7 +117,6 @@ def a_flapping_camera_ends_up_on_the_air(lab: Lab) -> None:
 
 
 @scenario
-@broken("GStreamer's v4l2src keeps one buffer pool, with the device open, for every run (seen in 1.22.0 without us)")
 def a_camera_on_demand_runs_while_it_is_read(lab: Lab) -> None:
     """Its node is closed before the first reader comes and after the last has left."""
     service = lab.service()

@@ -68,9 +68,14 @@ class Webcam:
 
 
 class Vivid:
-    """The kernel's virtual video driver: a capture node without USB. Present between `plug` and `unplug`."""
+    """The kernel's virtual video driver, without USB. Present between `plug` and `unplug`.
 
-    node = "/dev/video0"
+    It has every kind of node there is: capture, output, metadata both ways, VBI both ways, radio, transmitter, software
+    radio and touch; the first four are called video."""
+
+    KINDS = 0xE1D3D & ~0x10000  # all but a frame buffer, which is none of ours
+    node: str
+    others: set[str]
 
     def __init__(self) -> None:
         self.plug()
@@ -80,9 +85,11 @@ class Vivid:
         if VIVID.exists():
             (VIVID / "bind").write_text("vivid.0")
         else:
-            subprocess.run(["modprobe", "vivid", "n_devs=1", "node_types=0x1"], check=True)
-        new = wait_for("vivid's node", lambda: nodes() - before)
-        self.node = new.pop()
+            subprocess.run(["modprobe", "vivid", "n_devs=1", f"node_types={self.KINDS:#x}"], check=True)
+        new = wait_for("vivid's nodes", lambda: len(nodes() - before) == 4 and nodes() - before)
+        wait_for("udev's word on vivid", lambda: all("ID_V4L_CAPABILITIES" in udev(node) for node in new))
+        (self.node,) = (node for node in new if ":capture:" in udev(node)["ID_V4L_CAPABILITIES"])
+        self.others = new - {self.node}
 
     def unplug(self) -> None:
         (VIVID / "unbind").write_text("vivid.0")

@@ -1,6 +1,6 @@
 //! The newest picture of a stream, as a file.
 //!
-//! Taken from the frames in the ring, so the camera is not opened again. Motion JPEG frames are files already. H.264 is
+//! Taken from the frames in the ring, so the camera is not opened again. Most Motion JPEG frames are files already. H.264 is
 //! decoded from the newest key frame to the newest frame: one second of video or so, once, and no decoder runs
 //! otherwise. Which decoder is a list of launch files, tried in order, rather than `decodebin`: the choice is the same
 //! every time, a hardware decoder is not taken from a live use, and a board's own can be put in by overriding a file.
@@ -38,7 +38,7 @@ pub fn extensions(format: SnapshotFormat) -> &'static [&'static str] {
 pub struct SnapshotRequest {
     /// The file.
     pub format: SnapshotFormat,
-    /// JPEG quality, 1 to 100. A Motion JPEG frame that needs no scaling keeps the camera's own.
+    /// JPEG quality, 1 to 100. A Motion JPEG frame that is a whole file and needs no scaling keeps the camera's own.
     pub quality: u8,
     /// The most columns: a larger picture is scaled down, keeping its shape.
     pub max_width: Option<u32>,
@@ -83,7 +83,9 @@ fn take_before(
     let finish = |data, captured| Picture { data, width, height, captured, format: request.format };
     match frames.last() {
         Some(frame)
-            if (format.codec, request.format) == (Codec::Mjpeg, SnapshotFormat::Jpeg) && (width, height) == own =>
+            if (format.codec, request.format) == (Codec::Mjpeg, SnapshotFormat::Jpeg)
+                && (width, height) == own
+                && picture::has_huffman_tables(&frame.data) =>
         {
             return Ok(finish(frame.data.clone(), frame.captured));
         }

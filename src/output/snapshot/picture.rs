@@ -66,6 +66,25 @@ pub(super) fn decode_with(
     })
 }
 
+/// Whether a JPEG frame has its Huffman tables (marker DHT, ITU-T T.81 B.2.4.2), and so is a file for every viewer.
+///
+/// In Motion JPEG they may be left out, and many webcams do so: the typical ones of annex K.3 are meant, which decoders
+/// of films know and most viewers of pictures do not.
+pub(super) fn has_huffman_tables(jpeg: &[u8]) -> bool {
+    const DHT: u8 = 0xc4;
+    const SOS: u8 = 0xda;
+    // Behind SOI every segment is a marker and a length, up to the one that begins the picture.
+    let mut at = 2;
+    while let Some(&[0xff, marker, high, low]) = jpeg.get(at..at + 4) {
+        match marker {
+            DHT => return true,
+            SOS => return false,
+            _ => at += 2 + usize::from(u16::from_be_bytes([high, low])),
+        }
+    }
+    false
+}
+
 /// Scales the raw picture to `size` and encodes it.
 pub(super) fn encode(
     launch: &LaunchFiles,

@@ -1,6 +1,9 @@
 //! The promises of a snapshot, checked with ffprobe.
 
-use std::path::Path;
+use std::{
+    path::Path,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use proptest::prelude::*;
 
@@ -97,6 +100,30 @@ fn mjpeg_stays_the_cameras_own_bytes_unless_it_must_change() {
 }
 
 #[test]
+fn mjpeg_without_huffman_tables_becomes_a_file_that_has_them() {
+    let camera = TestCamera::burst(Codec::Mjpeg, 1);
+    let whole = &camera.frames[0].data;
+    assert!(picture::has_huffman_tables(whole));
+    // As webcams send it: every segment but those of the tables.
+    let (mut bare, mut at) = (whole[..2].to_vec(), 2);
+    while whole[at + 1] != 0xda {
+        let end = at + 2 + usize::from(u16::from_be_bytes([whole[at + 2], whole[at + 3]]));
+        if whole[at + 1] != 0xc4 {
+            bare.extend(&whole[at..end]);
+        }
+        at = end;
+    }
+    bare.extend(&whole[at..]);
+    assert!(!picture::has_huffman_tables(&bare) && bare.len() < whole.len());
+
+    let stream = Stream::new(camera.stream.format(), Limits::default());
+    stream.publish(Duration::ZERO, true, SystemTime::now(), bare.into());
+    let picture = take(&stream, &LaunchFiles::default(), JPEG).unwrap();
+    assert!(picture::has_huffman_tables(&picture.data));
+    assert_eq!(probe(&picture), "mjpeg,320,180");
+}
+
+#[test]
 fn a_key_frame_is_requested_when_there_is_none() {
     let camera = TestCamera::live(Codec::H264, 10_000);
     wait_for_frames(&camera.stream, 5);
@@ -105,10 +132,13 @@ fn a_key_frame_is_requested_when_there_is_none() {
     let source = Arc::clone(&camera.stream);
     let copy = Arc::clone(&stream);
     let (asked, was_asked) = std::sync::mpsc::channel();
+    // Readers ask too when they join: until the snapshot is taken, nobody is heard.
+    let hears = Arc::new(AtomicBool::new(false));
+    let heard = Arc::clone(&hears);
     let copier = std::thread::spawn(move || {
         let mut reader = source.subscribe(Join::Ring);
         loop {
-            if copy.take_key_frame_request() {
+            if copy.take_key_frame_request() && heard.load(Ordering::Relaxed) {
                 source.request_key_frame();
                 let _ = asked.send(());
             }
@@ -120,6 +150,7 @@ fn a_key_frame_is_requested_when_there_is_none() {
     });
     wait_for_frames(&stream, 10);
     assert!(stream.newest_gop().is_empty());
+    hears.store(true, Ordering::Relaxed);
     let picture = take(&stream, &LaunchFiles::default(), JPEG).unwrap();
     assert_eq!(probe(&picture), "mjpeg,320,180");
     assert!(was_asked.try_recv().is_ok());

@@ -1,7 +1,9 @@
 """Cameras that misbehave: each is noticed, shown and tried again, and the camera beside it does not miss a frame."""
 import contextlib
 import os
+import signal
 import subprocess
+from pathlib import Path
 from typing import Iterator
 
 import rtsp
@@ -137,6 +139,31 @@ def a_camera_that_may_not_be_opened_is_shown_and_taken_when_it_may(lab: Lab) -> 
     os.chmod(webcam.nodes[0], 0o666)
     service.wait_status(device, "CONNECTED")
     service.reader(device).close()
+    lab.stop()
+
+
+@scenario
+def events_that_are_lost_are_made_up_for(lab: Lab) -> None:
+    """udev tells more than the socket holds while the service is stopped; what came and went meanwhile is found."""
+    before = lab.terminated()
+    # Without privileges the socket is small.
+    service = lab.started(before, user=NOBODY)
+    gone = Webcam("Torrent", port=0, serial="TO1")
+    device = service.id_of(gone)
+    event = Path("/sys/class/video4linux") / Path(gone.nodes[0]).name / "uevent"
+    os.chmod(gone.nodes[0], 0o666)
+    event.write_text("change")
+    service.wait_status(device, "CONNECTED")
+    service.process.send_signal(signal.SIGSTOP)
+    for _ in range(300):
+        event.write_text("change")
+    subprocess.run(["udevadm", "settle"], check=True)
+    come = Webcam("Torrent", port=1, serial="TO2")
+    gone.unplug()
+    service.process.send_signal(signal.SIGCONT)
+    assert service.id_of(come) != device
+    service.wait_status(device, "DISCONNECTED")
+    assert "udev told more than could be taken in" in service.logged()
     lab.stop()
 
 

@@ -12,14 +12,16 @@ from wait import wait_for
 
 @scenario
 def a_camera_plugged_in_is_on_the_air(lab: Lab) -> None:
-    """vivid, the kernel's own camera: listed, told, read over TCP and over UDP, and its picture moves."""
+    """vivid, the kernel's own camera: listed, told, read over TCP and over UDP, and its picture moves. Of its many nodes
+    one is a camera."""
     service = lab.service()
     assert service.cameras() == [], service.cameras()
     before = service.rpc.mark()
-    Vivid()
+    vivid = Vivid()
     told = service.rpc.expect("camera_status_update", before, status="CONNECTED")
     (camera,) = service.connected()
     assert told["device"] == camera["device"] == "camera0", (told, camera)
+    assert camera["node"] == vivid.node, (camera, vivid.others)
     assert camera["resolution"] == f"{WIDTH}x{HEIGHT}", camera
     url = service.wait_stream("camera0")
     assert camera["streams"]["rtsp"].endswith("/camera0"), camera

@@ -1,9 +1,6 @@
 //! The promises of a snapshot, checked with ffprobe.
 
-use std::{
-    path::Path,
-    sync::atomic::{AtomicBool, Ordering},
-};
+use std::path::Path;
 
 use proptest::prelude::*;
 
@@ -129,28 +126,27 @@ fn a_key_frame_is_requested_when_there_is_none() {
     wait_for_frames(&camera.stream, 5);
     // A ring so small that the only key frame is gone from it.
     let stream = Stream::new(camera.stream.format(), Limits { gops: 1, bytes: 1, frames: 1 });
-    let source = Arc::clone(&camera.stream);
-    let copy = Arc::clone(&stream);
+    let (source, copy) = (Arc::clone(&camera.stream), Arc::clone(&stream));
+    let mut reader = source.subscribe(Join::Ring);
+    let mut copy_next = move || match reader.next_before(Instant::now() + PATIENCE) {
+        Some(Next::Frame(frame)) => {
+            copy.publish(frame.pts, frame.key, frame.captured, frame.data);
+            true
+        }
+        _ => false,
+    };
+    (0..5).for_each(|_| assert!(copy_next()));
+    assert!(stream.newest_gop().is_empty());
     let (asked, was_asked) = std::sync::mpsc::channel();
-    // Readers ask too when they join: until the snapshot is taken, nobody is heard.
-    let hears = Arc::new(AtomicBool::new(false));
-    let heard = Arc::clone(&hears);
+    let wanted = Arc::clone(&stream);
     let copier = std::thread::spawn(move || {
-        let mut reader = source.subscribe(Join::Ring);
-        loop {
-            if copy.take_key_frame_request() && heard.load(Ordering::Relaxed) {
+        while copy_next() {
+            if wanted.take_key_frame_request() {
                 source.request_key_frame();
                 let _ = asked.send(());
             }
-            match reader.next_before(Instant::now() + PATIENCE) {
-                Some(Next::Frame(frame)) => copy.publish(frame.pts, frame.key, frame.captured, frame.data),
-                _ => return,
-            }
         }
     });
-    wait_for_frames(&stream, 10);
-    assert!(stream.newest_gop().is_empty());
-    hears.store(true, Ordering::Relaxed);
     let picture = take(&stream, &LaunchFiles::default(), JPEG).unwrap();
     assert_eq!(probe(&picture), "mjpeg,320,180");
     assert!(was_asked.try_recv().is_ok());

@@ -32,7 +32,7 @@ pub struct Pipeline {
 /// What a pipeline does at the moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
-enum State {
+pub enum State {
     /// Waits for a reader.
     Idle,
     /// Opens the camera, and waits for its first frame.
@@ -58,18 +58,25 @@ struct Frames {
     before_key_frame: u64,
 }
 
+impl State {
+    /// `None`: there is nothing to do anything with.
+    pub fn of(phase: Phase) -> Option<Self> {
+        Some(match phase {
+            Phase::Away | Phase::Closed => return None,
+            Phase::Idle => Self::Idle,
+            Phase::Starting(_) => Self::Starting,
+            Phase::Streaming(_) => Self::Streaming,
+            Phase::Waiting { .. } => Self::Waiting,
+            Phase::Stopping(_) => Self::Stopping,
+            Phase::Wedged(_) => Self::Wedged,
+        })
+    }
+}
+
 impl Pipeline {
     /// The pipeline of a path, told to this caller; `None` while there can be none.
     pub fn of(path: &PathStatus, caller: &Caller) -> Option<Self> {
-        let state = match path.phase {
-            Phase::Away | Phase::Closed => return None,
-            Phase::Idle => State::Idle,
-            Phase::Starting(_) => State::Starting,
-            Phase::Streaming(_) => State::Streaming,
-            Phase::Waiting { .. } => State::Waiting,
-            Phase::Stopping(_) => State::Stopping,
-            Phase::Wedged(_) => State::Wedged,
-        };
+        let state = State::of(path.phase)?;
         let plan = path.plan.as_ref()?;
         Some(Self {
             state,

@@ -18,7 +18,7 @@ use std::{sync::Arc, time::SystemTime};
 pub use demand::{Demand, Demands};
 pub use folders::Folders;
 pub use recording::{RecordingRequest, RecordingStatus, RecordingStopped};
-pub use registry::{Parts, Paths, SnapshotTaken};
+pub use registry::{Parts, Paths, SnapshotTaken, StreamingStarted, StreamingStopped};
 pub use state::Phase;
 
 use crate::{

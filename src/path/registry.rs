@@ -62,9 +62,28 @@ pub struct SnapshotTaken {
     pub picture: Picture,
 }
 
+/// A stream that was asked to run.
+#[derive(Clone, Copy, Debug)]
+pub struct StreamingStarted {
+    /// Since when it runs.
+    pub since: SystemTime,
+    /// How long after the last reader it stops by itself. `None`: it runs as long as the camera is there.
+    pub closes_after: Option<Duration>,
+}
+
+/// A stream that need not run any more.
+#[derive(Clone, Copy, Debug)]
+pub struct StreamingStopped {
+    /// Since when it ran.
+    pub since: SystemTime,
+    /// Whether it goes on all the same, because it is read, recorded or always on.
+    pub goes_on: bool,
+}
+
 /// The paths. Cheap to clone.
 #[derive(Clone)]
 pub struct Paths(Arc<Inner>);
+
 struct Inner {
     parts: Parts,
     events: broadcast::Sender<PathEvent>,
@@ -78,7 +97,7 @@ struct Entry {
     demands: Demands,
     supervisor: Option<JoinHandle<()>>,
     recording: Arc<tokio::sync::Mutex<Option<Recording>>>,
-    start_timeout: Duration,
+    settings: PathSettings,
 }
 
 impl Paths {
@@ -109,10 +128,9 @@ impl Paths {
             recording: None,
         });
         let demands = Demands::new();
-        let start_timeout = settings.start_timeout;
         let seat = Seat {
             name: name.to_owned(),
-            settings,
+            settings: settings.clone(),
             launch: self.0.parts.launch.clone(),
             encoders: Arc::clone(&self.0.parts.encoders),
             rtsp: Arc::clone(&self.0.parts.rtsp),
@@ -127,7 +145,7 @@ impl Paths {
         };
         let supervisor = Some(tokio::spawn(supervise(seat)));
         let recording = Arc::default();
-        let entry = Entry { inbox: inbox_tx, status, demands, supervisor, recording, start_timeout };
+        let entry = Entry { inbox: inbox_tx, status, demands, supervisor, recording, settings };
         paths.insert(name.to_owned(), entry);
     }
 
@@ -165,6 +183,32 @@ impl Paths {
         self.0.events.subscribe()
     }
 
+    /// Starts a path where need be. On demand it then stops when nobody has read it for its `close_after`, or by
+    /// [`stop_streaming`](Self::stop_streaming). Starting what runs succeeds. Errors: no such path, it does not start.
+    pub async fn start_streaming(&self, name: &str) -> Result<StreamingStarted> {
+        let (demands, mut status, settings) =
+            self.with(name, |entry| (entry.demands.clone(), entry.status.clone(), entry.settings.clone()))?;
+        let _demand = demands.hold();
+        let streaming = task::streaming(&mut status, settings.start_timeout).await?;
+        Ok(StreamingStarted {
+            since: streaming.streaming_since.unwrap_or_else(SystemTime::now),
+            closes_after: (!settings.always_on).then_some(settings.close_after),
+        })
+    }
+
+    /// Stops an on-demand path that nobody reads or records, at once. Others go on, and that is no error. Errors: no such
+    /// path, or it does not run.
+    pub async fn stop_streaming(&self, name: &str) -> Result<StreamingStopped> {
+        let (inbox, demands, always_on) =
+            self.with(name, |entry| (entry.inbox.clone(), entry.demands.clone(), entry.settings.always_on))?;
+        let since = self.status(name)?.streaming_since.ok_or_else(|| {
+            let kind = Kind::InvalidState { state: "STOPPED".into(), allowed: vec!["STARTED"] };
+            Error::new(kind, format!("{name} is not streaming"))
+        })?;
+        inbox.send(Request::Release).await.map_err(|_| closing())?;
+        Ok(StreamingStopped { since, goes_on: always_on || *demands.watch().borrow() > 0 })
+    }
+
     /// Takes a picture of the path's newest frame, starting the path for it where need be, and stores it.
     /// Errors: no such path, not streaming, nothing to decode with, the disk.
     pub async fn snapshot(
@@ -174,7 +218,7 @@ impl Paths {
         filename: Option<FileName>,
     ) -> Result<SnapshotTaken> {
         let (demands, mut status, deadline) =
-            self.with(name, |entry| (entry.demands.clone(), entry.status.clone(), entry.start_timeout))?;
+            self.with(name, |entry| (entry.demands.clone(), entry.status.clone(), entry.settings.start_timeout))?;
         let _demand = demands.hold();
         let streaming = task::streaming(&mut status, deadline).await?;
         let stream = streaming.stream.ok_or_else(|| Error::not_found("stream", name))?;
@@ -192,7 +236,7 @@ impl Paths {
     /// Errors: no such path, a recording that runs already, not streaming, the disk.
     pub async fn start_recording(&self, name: &str, request: RecordingRequest) -> Result<RecordingStatus> {
         let (demands, mut status, deadline, slot) = self.with(name, |entry| {
-            (entry.demands.clone(), entry.status.clone(), entry.start_timeout, Arc::clone(&entry.recording))
+            (entry.demands.clone(), entry.status.clone(), entry.settings.start_timeout, Arc::clone(&entry.recording))
         })?;
         // Held until the recording has begun: a second caller waits, and is then told that it runs.
         let mut slot = slot.lock().await;

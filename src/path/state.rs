@@ -54,6 +54,8 @@ pub enum Event {
     SourceVanished,
     /// Somebody (a reader, a recording, a snapshot) wants the stream, or nobody does any more.
     Demand(bool),
+    /// The stream need not run on for readers that might still come.
+    Released,
     /// The pipeline delivered its first frame.
     FirstFrame(RunId),
     /// The pipeline failed, or delivers no frames any more.
@@ -168,6 +170,7 @@ impl State {
                 self.source_changed()
             }
             Event::Demand(demand) => self.demand_changed(demand),
+            Event::Released => self.stop_unwanted(),
             Event::FirstFrame(run) if self.phase == Phase::Starting(run) => {
                 self.phase = Phase::Streaming(run);
                 let mut actions = vec![Action::AllWell, Action::Arm(Timer::Stable(run))];
@@ -212,10 +215,14 @@ impl State {
                 Vec::new()
             }
             Timer::Retry(run, attempt) if run == self.run && self.phase == (Phase::Waiting { attempt }) => self.start(),
-            Timer::Unwanted(number) if number == self.unwanted && !self.wanted() => match self.phase {
-                Phase::Starting(run) | Phase::Streaming(run) => self.stop(run),
-                _ => Vec::new(),
-            },
+            Timer::Unwanted(number) if number == self.unwanted => self.stop_unwanted(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn stop_unwanted(&mut self) -> Vec<Action> {
+        match self.phase {
+            Phase::Starting(run) | Phase::Streaming(run) if !self.wanted() => self.stop(run),
             _ => Vec::new(),
         }
     }

@@ -108,6 +108,19 @@ fn on_demand_starts_with_the_first_reader_and_stops_some_time_after_the_last() {
 }
 
 #[test]
+fn what_is_released_stops_at_once_unless_somebody_wants_it() {
+    let mut state = State::new(false);
+    state.step(Event::SourceAppeared(SourceId(1)));
+    let run = starts(&state.step(Event::Demand(true))).unwrap();
+    state.step(Event::FirstFrame(run));
+    assert!(state.step(Event::Released).is_empty());
+    state.step(Event::Demand(false));
+    assert_eq!(stops(&state.step(Event::Released)), Some(run));
+    let (mut always_on, _) = streaming(true);
+    assert!(always_on.step(Event::Released).is_empty());
+}
+
+#[test]
 fn closing_ends_in_closed_whatever_the_driver_does() {
     let (mut state, run) = streaming(true);
     assert_eq!(stops(&state.step(Event::Close)), Some(run));
@@ -117,7 +130,7 @@ fn closing_ends_in_closed_whatever_the_driver_does() {
 
 /// A random event, with runs and timers that are right, old or made up.
 fn any_event() -> impl Strategy<Value = (u8, u64, bool)> {
-    (0u8..12, 0u64..6, any::<bool>())
+    (0u8..13, 0u64..6, any::<bool>())
 }
 
 proptest! {
@@ -139,6 +152,7 @@ proptest! {
                 1 => { present = None; Event::SourceVanished }
                 2 => { demand = flag; Event::Demand(flag) }
                 3 | 4 => Event::FirstFrame(run),
+                12 => Event::Released,
                 5 => Event::Failed(run, error()),
                 6 | 7 => match stopping.iter().position(|&stopped| stopped == run) {
                     Some(index) => {

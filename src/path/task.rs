@@ -31,6 +31,8 @@ use crate::{
 pub(super) enum Request {
     /// The source is this one now, or there is none. Answered when the status shows it.
     Source(Option<CaptureRequest>, oneshot::Sender<()>),
+    /// Nobody who is not here yet needs the stream any more.
+    Release,
     /// Stop everything and end.
     Close,
     #[cfg(test)]
@@ -110,6 +112,12 @@ impl Task<'_> {
                 self.source(source).await;
                 // Nobody waiting for it is fine.
                 let _ = taken.send(());
+            }
+            Some(Request::Release) => {
+                // Whoever let go just before may not have been heard yet.
+                let demand = *self.seat.demands.watch().borrow() > 0;
+                self.step(Event::Demand(demand)).await;
+                self.step(Event::Released).await;
             }
             Some(Request::Close) | None => self.step(Event::Close).await,
             #[cfg(test)]

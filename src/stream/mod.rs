@@ -72,6 +72,8 @@ pub struct Stats {
     pub fps: f64,
     /// When the newest frame was published.
     pub newest: Option<Instant>,
+    /// How long after its capture that was: what decoding and encoding take.
+    pub delay: Duration,
 }
 
 impl Stream {
@@ -162,6 +164,7 @@ impl Stream {
             bitrate,
             fps,
             newest: ring.newest_at,
+            delay: ring.delay,
         }
     }
 

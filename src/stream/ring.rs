@@ -34,6 +34,7 @@ pub(super) struct Ring {
     bytes: usize,
     pub(super) bytes_published: u64,
     pub(super) newest_at: Option<Instant>,
+    pub(super) delay: Duration,
     pub(super) closed: bool,
 }
 
@@ -47,6 +48,7 @@ impl Ring {
             bytes: 0,
             bytes_published: 0,
             newest_at: None,
+            delay: Duration::ZERO,
             closed: false,
         }
     }
@@ -84,6 +86,7 @@ impl Ring {
         self.bytes += data.len();
         self.bytes_published += data.len() as u64;
         self.newest_at = Some(Instant::now());
+        self.delay = captured.elapsed().unwrap_or_default();
         self.frames.push_back(EncodedFrame { seq, pts, key, captured, data });
         self.trim();
     }

@@ -295,7 +295,7 @@ impl Feed {
     /// A frame is about to go into the media.
     pub(super) fn offer(&self, pts: Duration, key: bool, bytes: usize) {
         let now = self.now().max(1);
-        let mut taking = 0;
+        let (mut taking, mut taken) = (0, 0);
         for reader in self.readers() {
             match (reader.is_held(), key) {
                 (true, false) => continue,
@@ -304,8 +304,10 @@ impl Feed {
             }
             reader.offer(now);
             taking += bytes as u64;
+            taken += 1;
         }
         self.mount.bytes_sent.fetch_add(taking, Ordering::Relaxed);
+        self.mount.frames_sent.fetch_add(taken, Ordering::Relaxed);
     }
 
     /// Milliseconds since the media was made.

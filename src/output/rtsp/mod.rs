@@ -97,6 +97,8 @@ pub struct Readers {
     pub count: usize,
     /// Bytes of frames handed out since the path was mounted, all readers together; RTP headers not counted.
     pub bytes_sent: u64,
+    /// Frames handed out, counted likewise.
+    pub frames_sent: u64,
 }
 
 /// How the frames reach a reader.

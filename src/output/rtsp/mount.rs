@@ -29,6 +29,7 @@ pub(super) struct Mount {
     pub(super) name: String,
     open: Open,
     pub(super) bytes_sent: AtomicU64,
+    pub(super) frames_sent: AtomicU64,
     /// Counts the streams this mount has seen end: a media of an ended stream is not shared any more.
     generation: AtomicU64,
     /// Opened while a DESCRIBE could still be refused, for the media that is about to be made.
@@ -41,6 +42,7 @@ impl Mount {
             name: name.to_owned(),
             open,
             bytes_sent: AtomicU64::new(0),
+            frames_sent: AtomicU64::new(0),
             generation: AtomicU64::new(0),
             opened: Mutex::new(Vec::new()),
         }

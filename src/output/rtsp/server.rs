@@ -129,6 +129,7 @@ impl RtspServer {
         Readers {
             count: of_mount.map(|feed| feed.readers().len()).sum(),
             bytes_sent: mount.bytes_sent.load(Ordering::Relaxed),
+            frames_sent: mount.frames_sent.load(Ordering::Relaxed),
         }
     }
 

@@ -11,6 +11,11 @@ use crate::error::Error;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CameraId(pub u16);
 
+impl CameraId {
+    /// How many there can be.
+    pub const COUNT: u32 = u16::MAX as u32 + 1;
+}
+
 impl fmt::Display for CameraId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "camera{}", self.0)

@@ -54,7 +54,7 @@ async fn allow(kind: Kind, name: &str, headers: HeaderMap, gateway: Arc<Gateway>
         refused(Error::invalid_param("filename", "is not UTF-8", "encode the name of the list, byte by byte"))
     })?;
     let (name, asking) = (name.into_owned(), caller.clone());
-    let found = spawn_blocking(move || files::find(kind, &name, &asking, &gateway)).await;
+    let found = spawn_blocking(move || files::find(kind, &name, &asking, gateway.folder(kind))).await;
     let (name, _) = found
         .map_err(|error| Error::with_source(crate::error::Kind::Internal, "a file was not looked for", error))
         .flatten()

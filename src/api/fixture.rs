@@ -88,6 +88,7 @@ impl Served {
                 },
                 recording: RecordingRequest { format: RecordingFormat::Fmp4, limit: None },
             },
+            warn_percent: 100,
             started: Instant::now(),
             stopping: CancellationToken::new(),
             all_told: CancellationToken::new(),

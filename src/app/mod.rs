@@ -101,6 +101,7 @@ impl App {
             tokens: token::Tokens::new(&hands.secret),
             rtsp: settings::rtsp_address(&config, hands.rtsp.port()),
             defaults: settings::defaults(&config),
+            warn_percent: config.storage.warn_percent,
             started,
             stopping: stopping.clone(),
             all_told: CancellationToken::new(),

@@ -2,7 +2,10 @@
 
 use std::{
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use tokio::{
@@ -104,10 +107,12 @@ pub(super) struct Inner {
     pub(super) paths: Paths,
     pub(super) offer: Offer,
     pub(super) events: broadcast::Sender<CameraEvent>,
+    /// Whether somebody tells of devices still.
+    pub(super) watching: AtomicBool,
 }
 
 impl Cameras {
-    /// Starts the task that follows `devices`. It ends when they end.
+    /// Starts the task that follows `devices` and the paths, to the end of the paths.
     pub fn spawn(
         registry: Registry,
         offer: Offer,
@@ -115,9 +120,20 @@ impl Cameras {
         devices: mpsc::Receiver<DeviceEvent>,
     ) -> (Self, JoinHandle<()>) {
         let (events, _) = broadcast::channel(EVENTS);
-        let cameras = Self(Arc::new(Inner { registry: Mutex::new(registry), paths, offer, events }));
+        let cameras = Self(Arc::new(Inner {
+            registry: Mutex::new(registry),
+            paths,
+            offer,
+            events,
+            watching: AtomicBool::new(true),
+        }));
         let task = tokio::spawn(watch::run(cameras.clone(), devices));
         (cameras, task)
+    }
+
+    /// Whether cameras that are plugged in are noticed: somebody tells of devices.
+    pub fn watching(&self) -> bool {
+        self.0.watching.load(Ordering::Relaxed)
     }
 
     /// All known cameras by name, and the test pattern where it is offered now.

@@ -1,7 +1,7 @@
 //! The task between the kernel's devices and the paths: what the registry says is carried out, and whoever listens is
 //! told when a camera is no longer as it was.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::atomic::Ordering};
 
 use tokio::{
     sync::{broadcast::error::RecvError, mpsc},
@@ -18,17 +18,21 @@ use crate::{
     pipeline::{CaptureRequest, Source},
 };
 
-/// Follows the devices to their end.
+/// Follows the devices to their end, and the paths to theirs.
 pub(super) async fn run(cameras: Cameras, mut devices: mpsc::Receiver<DeviceEvent>) {
     let mut path_events = cameras.0.paths.events();
     let mut watch = Watch { cameras, told: BTreeMap::new(), test_pattern: false };
     watch.follow_test_pattern().await;
     watch.tell();
+    let mut watching = true;
     loop {
         tokio::select! {
-            event = devices.recv() => match event {
+            event = devices.recv(), if watching => match event {
                 Some(event) => watch.device(event).await,
-                None => return,
+                None => {
+                    watching = false;
+                    watch.cameras.0.watching.store(false, Ordering::Relaxed);
+                }
             },
             // A path's trouble is its camera's. Behind or not, the list is looked at whole.
             event = path_events.recv() => if matches!(event, Err(RecvError::Closed)) { return },

@@ -32,7 +32,7 @@ pub enum Status {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct View {
     pub(super) device: String,
-    status: Status,
+    pub(super) status: Status,
     name: String,
     resolution: String,
     fps: u32,

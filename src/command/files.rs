@@ -1,13 +1,14 @@
 //! The files clients download.
 
-use std::{fs, io::ErrorKind, path::PathBuf};
+use std::{
+    fs,
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::{
-    Gateway,
-    access::{Caller, Role},
-};
+use super::access::{Caller, Role};
 use crate::{
     error::{Error, Kind as Failure, Result},
     output::storage::FileName,
@@ -34,21 +35,29 @@ impl Kind {
         }
     }
 
+    /// Endings of its files, in small letters and without dots.
+    pub fn extensions(self) -> &'static [&'static str] {
+        match self {
+            Self::Recording => &["mp4", "mkv"],
+            Self::Snapshot => &["jpg", "jpeg", "png"],
+        }
+    }
+
     /// Where a file is downloaded, on the same host and port as the WebSocket.
     pub fn download_url(self, name: &str) -> String {
         format!("/files/{}/{}", self.folder_name(), utf8_percent_encode(name, UNRESERVED))
     }
 }
 
-/// A file that this caller may download: its checked name and where it is. Blocks on the disk.
+/// A file of `folder` that this caller may have: its checked name and where it is. Blocks on the disk.
 ///
 /// # Errors
 /// Those of [`Caller::require`]; a name that is none ([`FileName::parse`]); no such file; one that is not a plain file
 /// (a link could lead anywhere).
-pub fn find(kind: Kind, name: &str, caller: &Caller, gateway: &Gateway) -> Result<(FileName, PathBuf)> {
+pub fn find(kind: Kind, name: &str, caller: &Caller, folder: &Path) -> Result<(FileName, PathBuf)> {
     caller.require(Role::Viewer)?;
     let name = FileName::parse(name)?;
-    let path = gateway.folder(kind).join(name.as_str());
+    let path = folder.join(name.as_str());
     let resource = match kind {
         Kind::Recording => "recording",
         Kind::Snapshot => "snapshot",

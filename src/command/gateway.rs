@@ -29,6 +29,8 @@ pub struct Gateway {
     pub rtsp: RtspAddress,
     /// What a caller gets who asks for nothing in particular.
     pub defaults: Defaults,
+    /// Percent of the disk in use at which it counts as nearly full.
+    pub warn_percent: u8,
     /// When the service was started.
     pub started: Instant,
     /// Cancelled when the service is stopping.

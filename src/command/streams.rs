@@ -14,7 +14,9 @@ use super::{
 use crate::{
     camera::Connection,
     error::Result,
+    output::rtsp::Readers,
     path::{PathStatus, Phase},
+    stream::Stream,
 };
 
 /// `get_stream_url`: the URL of a camera's stream, and whether a reader would be served.
@@ -135,6 +137,19 @@ pub struct Pipeline {
     latency_ms: Option<f64>,
 }
 
+impl Metrics {
+    /// Those of a stream, or of none.
+    pub(super) fn new(readers: Readers, stream: Option<&Stream>) -> Self {
+        let rates = stream.map(Stream::stats).unwrap_or_default();
+        Self {
+            bytes_sent: readers.bytes_sent,
+            frames_sent: readers.frames_sent,
+            bitrate: rates.bitrate.round() as u64,
+            fps: hundredths(rates.fps),
+        }
+    }
+}
+
 impl Activity {
     fn of(phase: Phase) -> Self {
         match phase {
@@ -161,7 +176,6 @@ impl Command for GetStatus {
         let stats = path.as_ref().and_then(|path| path.stream.as_ref()).map(|stream| stream.stats());
         let phase = path.as_ref().map_or(Phase::Away, |path| path.phase);
         let plan = path.as_ref().and_then(|path| path.plan.as_ref());
-        let rates = stats.unwrap_or_default();
         Ok(StreamDetails {
             stream_name: device.clone(),
             device,
@@ -172,12 +186,7 @@ impl Command for GetStatus {
                 ready: stats.is_some(),
                 readers: readers.count,
             },
-            metrics: Metrics {
-                bytes_sent: readers.bytes_sent,
-                frames_sent: readers.frames_sent,
-                bitrate: rates.bitrate.round() as u64,
-                fps: hundredths(rates.fps),
-            },
+            metrics: Metrics::new(readers, path.as_ref().and_then(|path| path.stream.as_deref())),
             start_time: path.as_ref().and_then(|path| path.streaming_since).map(Timestamp),
             pipeline: Pipeline {
                 state: State::of(phase),
@@ -304,6 +313,7 @@ impl Command for Stop {
     }
 }
 
-fn hundredths(value: f64) -> f64 {
+/// Two digits behind the point.
+pub(super) fn hundredths(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
 }

@@ -19,6 +19,12 @@ pub fn init() -> Result<()> {
         .map_err(|error| Error::with_source(Kind::Internal, "the fMP4 muxers do not register", error))
 }
 
+/// The version of GStreamer that runs, e.g. `1.22.0`.
+pub fn version() -> String {
+    let (major, minor, micro, _) = gst::version();
+    format!("{major}.{minor}.{micro}")
+}
+
 /// Puts a pipeline on the clock all pipelines share: `CLOCK_MONOTONIC`, base time 0, never reset.
 ///
 /// A buffer's timestamp is then the time of capture in every pipeline it passes, whenever that pipeline was made.

@@ -23,6 +23,7 @@ use super::{
     task::{self, Request, Seat},
 };
 use crate::{
+    config::EncoderKind,
     error::{Error, Kind, Result},
     id::RunId,
     media::launch::LaunchFiles,
@@ -171,6 +172,11 @@ impl Paths {
     pub fn list(&self) -> Vec<PathStatus> {
         let names: Vec<String> = self.lock().keys().cloned().collect();
         names.iter().filter_map(|name| self.status(name).ok()).collect()
+    }
+
+    /// The encoders that work here, the best first.
+    pub fn encoders(&self) -> &[EncoderKind] {
+        &self.0.parts.encoders.usable
     }
 
     /// The RTSP readers of a path.

@@ -11,7 +11,10 @@ use super::{
 };
 use crate::{
     api::errors::RpcError,
-    command::{Command, Gateway, Role, access::Caller, cameras, recordings, session, snapshots, streams},
+    command::{
+        Command, Gateway, Role, access::Caller, cameras, library, metrics, recordings, session, snapshots, streams,
+        system,
+    },
     error::{Error, Kind, Result},
 };
 
@@ -47,6 +50,15 @@ impl Default for Table {
             method::<snapshots::Take>(),
             method::<recordings::Start>(),
             method::<recordings::Stop>(),
+            method::<library::List<library::Recordings>>(),
+            method::<library::List<library::Snapshots>>(),
+            method::<library::Delete<library::Recordings>>(),
+            method::<library::Delete<library::Snapshots>>(),
+            method::<metrics::Get>(),
+            method::<system::GetStatus>(),
+            method::<system::GetSystemStatus>(),
+            method::<system::GetServerInfo>(),
+            method::<system::GetStorageInfo>(),
         ]))
     }
 }

@@ -1,7 +1,8 @@
 //! Files in the recordings and snapshots folders: created without overwriting, written whole or not at all.
 //!
-//! What a file may be called is `name`'s business. Not here: what is in the files, and which of them are kept.
+//! What a file may be called is `name`'s business, what there is `listing`'s. Not here: what is in the files, and which of them are kept.
 
+mod listing;
 mod name;
 
 use std::{
@@ -11,6 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub use listing::{Stored, delete, list};
 pub use name::{FileName, NamePattern};
 
 use crate::error::{Error, Kind, Result};
@@ -22,6 +24,18 @@ pub struct Space {
     pub total: u64,
     /// What this service may still use (`f_bavail` of statvfs(3): root's reserve is not counted).
     pub available: u64,
+}
+
+impl Space {
+    /// What is in use, and what is kept for root.
+    pub fn used(self) -> u64 {
+        self.total - self.available.min(self.total)
+    }
+
+    /// The same in percent of all.
+    pub fn percent_used(self) -> f64 {
+        self.used() as f64 * 100.0 / self.total.max(1) as f64
+    }
 }
 
 /// Creates an empty file under the first of `names` that is free. Blocks on the disk. Errors: the folder cannot be

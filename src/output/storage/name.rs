@@ -39,7 +39,7 @@ impl FileName {
     /// The name with one of `extensions` (lower case, without dots): kept where it has one of them, the first added
     /// where it has none. Error: it has the extension of some other kind of file.
     pub fn with_extension(self, extensions: &[&str]) -> Result<Self> {
-        let own = self.0.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase()).unwrap_or_default();
+        let own = self.extension().unwrap_or_default();
         if extensions.contains(&own.as_str()) {
             return Ok(self);
         }
@@ -49,6 +49,11 @@ impl FileName {
             return Err(Error::invalid_param("filename", rule, format!("end it in .{wanted}, or ask for that format")));
         }
         Self::parse(&format!("{}.{wanted}", self.0))
+    }
+
+    /// What stands after the last dot, in small letters; `None` without a dot.
+    pub fn extension(&self) -> Option<String> {
+        self.0.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase())
     }
 
     /// As text.
@@ -136,6 +141,22 @@ impl NamePattern {
         })
     }
 
+    /// The device in a name that [`names`](Self::names) made; `None` for other names.
+    pub fn device<'a>(&self, name: &'a str) -> Option<&'a str> {
+        let (stem, _) = name.rsplit_once('.')?;
+        let mut devices = self.0.split(|piece| *piece == Piece::Device);
+        let (before, after) = (devices.next()?, devices.next()?);
+        if devices.next().is_some() {
+            return None;
+        }
+        let middle = |stem: &'a str| {
+            let stem = before.iter().try_fold(stem, |rest, piece| piece.strip(rest, false))?;
+            after.iter().rev().try_fold(stem, |rest, piece| piece.strip(rest, true)).filter(|device| !device.is_empty())
+        };
+        let numbered = || stem.rsplit_once('_').filter(|(_, number)| number.bytes().all(|b| b.is_ascii_digit()));
+        middle(stem).or_else(|| middle(numbered()?.0))
+    }
+
     fn stem(&self, device: &str, at: SystemTime) -> String {
         let plain = |letter: char| if letter.is_ascii_alphanumeric() || letter == '-' { letter } else { '_' };
         let device: String = device.chars().take(LONGEST_DEVICE).map(plain).collect();
@@ -154,6 +175,22 @@ impl NamePattern {
             }
         }
         stem
+    }
+}
+
+impl Piece {
+    /// `text` without this piece at its beginning, or its end; `None` where it is not there.
+    fn strip(self, text: &str, at_end: bool) -> Option<&str> {
+        let digits = match self {
+            Self::Text(letter) if at_end => return text.strip_suffix(letter),
+            Self::Text(letter) => return text.strip_prefix(letter),
+            Self::Device => return None,
+            Self::Year => 4,
+            Self::Month | Self::Day | Self::Hour | Self::Minute | Self::Second => 2,
+        };
+        let (first, second) = text.split_at_checked(if at_end { text.len().checked_sub(digits)? } else { digits })?;
+        let (number, rest) = if at_end { (second, first) } else { (first, second) };
+        number.bytes().all(|byte| byte.is_ascii_digit()).then_some(rest)
     }
 }
 
@@ -273,6 +310,17 @@ mod tests {
                 prop_assert!(!name.as_str().starts_with('.') && name.as_str().len() <= 255);
                 prop_assert!(!name.as_str().contains('\0'));
             }
+        }
+
+        /// The device is found again in every name a pattern makes.
+        #[test]
+        fn made_names_tell_their_device(before in "[a-z_ 0-9]{0,9}", after in "[a-z-]{0,9}", number in 0u16.., nth in 0usize..999) {
+            let pattern = NamePattern::parse(&format!("x{before}{{YYYY}}{{device}}_{{YYYY-MM-DD_HH-MM-SS}}{after}")).unwrap();
+            let device = format!("camera{number}");
+            let name = pattern.names(&device, SystemTime::UNIX_EPOCH, "mkv").nth(nth).unwrap();
+            prop_assert_eq!(pattern.device(name.as_str()), Some(device.as_str()));
+            let other = format!("y{name}");
+            prop_assert_eq!(pattern.device(&other), None);
         }
 
         /// Every name a pattern makes is one a client could have given, whatever the device is called.

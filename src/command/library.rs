@@ -1,0 +1,182 @@
+//! The recordings and snapshots there are: listing, describing and deleting them.
+
+use std::marker::PhantomData;
+
+use serde::{Deserialize, Serialize};
+use tokio::task::spawn_blocking;
+
+use super::{
+    Command, Gateway, Timestamp, Within,
+    access::{Caller, Role},
+    files::{self, Kind},
+};
+use crate::{
+    error::{Error, Kind as Failure, Result},
+    output::storage::{self, Stored},
+};
+
+/// Files in a list when a caller does not say how many.
+const USUAL_LIMIT: u32 = 50;
+
+/// What is kept in one folder, and what its commands are called.
+pub trait Library: Send + Sized + 'static {
+    /// Which folder.
+    const KIND: Kind;
+    /// The command that lists it.
+    const LIST: &'static str;
+    /// The command that deletes from it.
+    const DELETE: &'static str;
+}
+
+/// The folder of recordings.
+pub struct Recordings;
+
+/// The folder of snapshots.
+pub struct Snapshots;
+
+impl Library for Recordings {
+    const KIND: Kind = Kind::Recording;
+    const LIST: &'static str = "list_recordings";
+    const DELETE: &'static str = "delete_recording";
+}
+
+impl Library for Snapshots {
+    const KIND: Kind = Kind::Snapshot;
+    const LIST: &'static str = "list_snapshots";
+    const DELETE: &'static str = "delete_snapshot";
+}
+
+/// `list_recordings`, `list_snapshots`: some of the files, newest first.
+pub struct List<L>(PhantomData<L>);
+
+/// The parameters of [`List`].
+#[derive(Debug, Deserialize)]
+pub struct ListParams {
+    limit: Option<Within<1, 1000>>,
+    offset: Option<Within<0, { u32::MAX }>>,
+    device: Option<String>,
+    order: Option<Order>,
+}
+
+/// Which files come first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Order {
+    /// Those last written to.
+    #[default]
+    #[serde(alias = "desc")]
+    Newest,
+    /// Those first written to.
+    #[serde(alias = "asc")]
+    Oldest,
+}
+
+/// The reply of [`List`].
+#[derive(Debug, Serialize)]
+pub struct FileList {
+    files: Vec<File>,
+    total: usize,
+    limit: u32,
+    offset: u32,
+}
+
+/// A file of a list.
+#[derive(Debug, Serialize)]
+pub struct File {
+    filename: String,
+    /// The camera; empty where the name does not say it.
+    device: String,
+    file_size: u64,
+    modified_time: Timestamp,
+    download_url: String,
+}
+
+impl File {
+    fn new(kind: Kind, stored: &Stored, gateway: &Gateway) -> Self {
+        let name = stored.name.as_str();
+        Self {
+            filename: name.to_owned(),
+            device: gateway.folders.pattern.device(name).unwrap_or_default().to_owned(),
+            file_size: stored.size,
+            modified_time: Timestamp(stored.modified),
+            download_url: kind.download_url(name),
+        }
+    }
+}
+
+impl<L: Library> Command for List<L> {
+    const METHOD: &'static str = L::LIST;
+    const ROLE: Option<Role> = Some(Role::Viewer);
+    type Params = ListParams;
+    type Reply = FileList;
+
+    async fn run(params: ListParams, _: &Caller, gateway: &Gateway) -> Result<FileList> {
+        let device = params.device.as_deref().map(|device| gateway.cameras.find(device)).transpose()?;
+        let Within(limit) = params.limit.unwrap_or(Within(USUAL_LIMIT));
+        let Within(offset) = params.offset.unwrap_or(Within(0));
+        let folder = gateway.folder(L::KIND).to_owned();
+        let mut stored = on_disk(move || storage::list(&folder, L::KIND.extensions())).await?;
+        if let Some(device) = device {
+            stored.retain(|file| gateway.folders.pattern.device(file.name.as_str()) == Some(device.as_str()));
+        }
+        if params.order.unwrap_or_default() == Order::Oldest {
+            stored.reverse();
+        }
+        let page = stored.iter().skip(offset as usize).take(limit as usize);
+        Ok(FileList {
+            files: page.map(|file| File::new(L::KIND, file, gateway)).collect(),
+            total: stored.len(),
+            limit,
+            offset,
+        })
+    }
+}
+
+/// `delete_recording`, `delete_snapshot`: a file that is not being written.
+pub struct Delete<L>(PhantomData<L>);
+
+/// The parameters of [`Delete`].
+#[derive(Debug, Deserialize)]
+pub struct OneFile {
+    filename: String,
+}
+
+/// The reply of [`Delete`].
+#[derive(Debug, Serialize)]
+pub struct Deleted {
+    filename: String,
+    deleted: bool,
+    message: &'static str,
+}
+
+impl<L: Library> Command for Delete<L> {
+    const METHOD: &'static str = L::DELETE;
+    const ROLE: Option<Role> = Some(Role::Admin);
+    type Params = OneFile;
+    type Reply = Deleted;
+
+    async fn run(params: OneFile, caller: &Caller, gateway: &Gateway) -> Result<Deleted> {
+        let paths = gateway.paths.list();
+        let being_written = paths.iter().filter_map(|path| path.recording.as_ref());
+        if L::KIND == Kind::Recording && being_written.into_iter().any(|now| now.filename == params.filename) {
+            let kind = Failure::InvalidState { state: "RECORDING".into(), allowed: vec!["STOPPED"] };
+            return Err(Error::new(kind, format!("{} is being written; stop the recording first", params.filename)));
+        }
+        let folder = gateway.folder(L::KIND).to_owned();
+        let (caller, place) = (caller.clone(), gateway.folder(L::KIND).to_owned());
+        let name = on_disk(move || {
+            let (name, _) = files::find(L::KIND, &params.filename, &caller, &place)?;
+            storage::delete(&folder, &name)?;
+            Ok(name)
+        })
+        .await?;
+        tracing::info!(file = %name, "deleted");
+        Ok(Deleted { filename: name.to_string(), deleted: true, message: "the file is gone" })
+    }
+}
+
+/// Work that waits for the disk, off the runtime's threads.
+pub(super) async fn on_disk<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    let done = spawn_blocking(work).await;
+    done.map_err(|error| Error::with_source(Failure::Internal, "work on the disk broke off", error))?
+}

@@ -1,0 +1,150 @@
+//! Numbers for graphs.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime},
+};
+
+use procfs::{Current, CurrentSI, KernelStats, Meminfo};
+use serde::Serialize;
+
+use super::{
+    Command, Gateway, NoParams, Timestamp,
+    access::{Caller, Role},
+    cameras::Status,
+    library::on_disk,
+    streams::{Metrics as StreamMetrics, hundredths},
+};
+use crate::{
+    error::{Error, Kind, Result},
+    output::storage,
+};
+
+/// The time over which the processor is looked at.
+const WINDOW: Duration = Duration::from_millis(250);
+
+/// `get_metrics`: the machine, the cameras and their streams in numbers.
+pub struct Get;
+
+/// The reply of [`Get`].
+#[derive(Debug, Serialize)]
+pub struct Metrics {
+    timestamp: Timestamp,
+    system_metrics: System,
+    camera_metrics: Cameras,
+    recording_metrics: Recordings,
+    stream_metrics: Streams,
+}
+
+/// The machine, in percent with two digits.
+#[derive(Debug, Serialize)]
+pub struct System {
+    /// Of all processors, over the last quarter of a second.
+    cpu_usage: f64,
+    memory_usage: f64,
+    /// Of the disk with the recordings.
+    disk_usage: f64,
+}
+
+/// The cameras.
+#[derive(Debug, Serialize)]
+pub struct Cameras {
+    connected_cameras: usize,
+    cameras: BTreeMap<String, Camera>,
+}
+
+/// A camera.
+#[derive(Debug, Serialize)]
+pub struct Camera {
+    status: Status,
+    readers: usize,
+    #[serde(flatten)]
+    stream: StreamMetrics,
+}
+
+/// The recordings.
+#[derive(Debug, Serialize)]
+pub struct Recordings {
+    active_recordings: usize,
+}
+
+/// The streams.
+#[derive(Debug, Serialize)]
+pub struct Streams {
+    /// Frames flow.
+    active_streams: usize,
+    total_streams: usize,
+    total_viewers: usize,
+}
+
+impl Command for Get {
+    const METHOD: &'static str = "get_metrics";
+    const ROLE: Option<Role> = Some(Role::Admin);
+    type Params = NoParams;
+    type Reply = Metrics;
+
+    async fn run(_: NoParams, _: &Caller, gateway: &Gateway) -> Result<Metrics> {
+        let before = Processor::look()?;
+        tokio::time::sleep(WINDOW).await;
+        let cpu_usage = Processor::look()?.busy_since(&before);
+        let memory = Meminfo::current().map_err(|error| unreadable("/proc/meminfo", error))?;
+        let free = memory.mem_available.unwrap_or(memory.mem_free) as f64;
+        let folder = gateway.folders.recordings.clone();
+        let disk = on_disk(move || storage::space(&folder)).await?;
+        let paths = gateway.paths.list();
+        let cameras: BTreeMap<_, _> = gateway
+            .views()
+            .iter()
+            .map(|view| {
+                let readers = gateway.paths.readers(&view.device);
+                let path = paths.iter().find(|path| path.name == view.device);
+                let stream = StreamMetrics::new(readers, path.and_then(|path| path.stream.as_deref()));
+                (view.device.clone(), Camera { status: view.status, readers: readers.count, stream })
+            })
+            .collect();
+        let is_connected = |camera: &&Camera| camera.status == Status::Connected;
+        Ok(Metrics {
+            timestamp: Timestamp(SystemTime::now()),
+            system_metrics: System {
+                cpu_usage: hundredths(cpu_usage),
+                memory_usage: hundredths(100.0 - free * 100.0 / memory.mem_total.max(1) as f64),
+                disk_usage: hundredths(disk.percent_used()),
+            },
+            stream_metrics: Streams {
+                active_streams: paths.iter().filter(|path| path.stream.is_some()).count(),
+                total_streams: paths.len(),
+                total_viewers: cameras.values().map(|camera| camera.readers).sum(),
+            },
+            recording_metrics: Recordings {
+                active_recordings: paths.iter().filter(|path| path.recording.is_some()).count(),
+            },
+            camera_metrics: Cameras { connected_cameras: cameras.values().filter(is_connected).count(), cameras },
+        })
+    }
+}
+
+/// What all processors together have done since the machine was started, in ticks (proc(5), `/proc/stat`).
+struct Processor {
+    busy: u64,
+    all: u64,
+}
+
+impl Processor {
+    fn look() -> Result<Self> {
+        let total = KernelStats::current().map_err(|error| unreadable("/proc/stat", error))?.total;
+        let waiting = total.idle + total.iowait.unwrap_or(0);
+        let others = [total.irq, total.softirq, total.steal].into_iter().flatten().sum::<u64>();
+        let busy = total.user + total.nice + total.system + others;
+        Ok(Self { busy, all: busy + waiting })
+    }
+
+    /// Percent.
+    fn busy_since(&self, before: &Self) -> f64 {
+        let (busy, all) = (self.busy.saturating_sub(before.busy), self.all.saturating_sub(before.all));
+        busy as f64 * 100.0 / all.max(1) as f64
+    }
+}
+
+fn unreadable(file: &str, error: procfs::ProcError) -> Error {
+    Error::with_source(Kind::Dependency { dependency: "proc".into() }, format!("{file} cannot be read"), error)
+}

@@ -92,6 +92,7 @@ impl Served {
             started: Instant::now(),
             stopping: CancellationToken::new(),
             all_told: CancellationToken::new(),
+            subscribers: Default::default(),
             notifications: broadcast::channel(NOTIFICATIONS).0,
         });
         let listeners = Listeners {

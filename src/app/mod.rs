@@ -105,6 +105,7 @@ impl App {
             started,
             stopping: stopping.clone(),
             all_told: CancellationToken::new(),
+            subscribers: Default::default(),
             notifications: broadcast::Sender::new(crate::command::NOTIFICATIONS),
         };
         let grace = config.server.shutdown_timeout;

@@ -2,13 +2,14 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
     time::SystemTime,
 };
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::events::Subscriptions;
 use crate::error::{Error, Kind, Result};
 
 /// What a caller may do. A higher role may do all that a lower one may.
@@ -81,12 +82,29 @@ struct Session {
     id: Uuid,
     host: Option<String>,
     identity: Mutex<Option<Identity>>,
+    subscriptions: Subscriptions,
+}
+
+/// A conversation that may be over.
+#[derive(Debug)]
+pub struct Known(Weak<Session>);
+
+impl Known {
+    /// The conversation, if it is not over.
+    pub fn caller(&self) -> Option<Caller> {
+        self.0.upgrade().map(Caller)
+    }
 }
 
 impl Caller {
     /// A new conversation. `host` is the name or address the caller reached the service by, without a port.
     pub fn new(host: Option<String>, identity: Option<Identity>) -> Self {
-        Self(Arc::new(Session { id: Uuid::new_v4(), host, identity: Mutex::new(identity) }))
+        Self(Arc::new(Session {
+            id: Uuid::new_v4(),
+            host,
+            identity: Mutex::new(identity),
+            subscriptions: Subscriptions::default(),
+        }))
     }
 
     /// The conversation's name, for the log and the caller.
@@ -97,6 +115,16 @@ impl Caller {
     /// The name or address the caller reached the service by, without a port.
     pub fn host(&self) -> Option<&str> {
         self.0.host.as_deref()
+    }
+
+    /// What the caller wants to hear of.
+    pub fn subscriptions(&self) -> &Subscriptions {
+        &self.0.subscriptions
+    }
+
+    /// The conversation, without keeping it.
+    pub fn known(&self) -> Known {
+        Known(Arc::downgrade(&self.0))
     }
 
     /// From now on the caller is `identity`.

@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc, time::Instant};
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
-use super::{Notification, access::Caller, cameras::View, files::Kind, token::Tokens};
+use super::{Notification, access::Caller, cameras::View, events::Subscribers, files::Kind, token::Tokens};
 use crate::{
     camera::Cameras,
     output::snapshot::SnapshotRequest,
@@ -37,6 +37,8 @@ pub struct Gateway {
     pub stopping: CancellationToken,
     /// Cancelled some time after `stopping`: the last notification there will be is in the ring.
     pub all_told: CancellationToken,
+    /// Who listens to events.
+    pub subscribers: Subscribers,
     /// What goes to every authenticated client; made with [`NOTIFICATIONS`]. This ring is the only queue there is
     /// between what happens and the sockets.
     pub notifications: broadcast::Sender<Arc<Notification>>,

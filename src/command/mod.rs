@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod cameras;
+pub mod events;
 pub mod files;
 mod gateway;
 pub mod health;
@@ -26,7 +27,7 @@ use std::time::Duration;
 
 pub use access::Role;
 pub use gateway::{Defaults, Gateway, NOTIFICATIONS, RtspAddress};
-pub use notification::{Notification, RecordingStatus, announce};
+pub use notification::{News, Notification, RecordingStatus, announce};
 use serde::{Serialize, de::DeserializeOwned};
 pub use timestamp::Timestamp;
 pub use within::Within;

@@ -1,12 +1,19 @@
 //! What clients are told without asking.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::SystemTime};
 
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
-use super::{Gateway, access::Caller, cameras::View, recordings::whole_seconds};
+use super::{
+    Gateway, Timestamp,
+    access::Caller,
+    cameras::{Status, View},
+    files::Kind,
+    health::Condition,
+    recordings::whole_seconds,
+};
 use crate::{error::Error, path::PathEvent};
 
 /// How a recording has changed.
@@ -21,12 +28,24 @@ pub enum RecordingStatus {
     Error,
 }
 
-/// Something that goes to every authenticated client.
+/// Something that clients are told.
 #[derive(Clone, Debug)]
-pub enum Notification {
-    /// `camera_status_update`.
-    Camera(View),
-    /// `recording_status_update`.
+pub struct Notification {
+    at: SystemTime,
+    news: News,
+}
+
+/// What it is.
+#[derive(Clone, Debug)]
+pub enum News {
+    /// A camera is not as it was. `camera_status_update`, and `camera.…` where its status is another.
+    Camera {
+        /// How it is now.
+        view: View,
+        /// The status it had; `None` for one that was not there.
+        before: Option<Status>,
+    },
+    /// `recording_status_update`, and `recording.…`.
     Recording {
         /// The camera.
         device: String,
@@ -39,21 +58,90 @@ pub enum Notification {
         /// What went wrong.
         error: Option<Error>,
     },
+    /// `snapshot.taken`.
+    Snapshot {
+        /// The camera.
+        device: String,
+        /// The file.
+        filename: String,
+    },
+    /// `system.health`: the service as a whole is in another condition.
+    Health(Condition),
+    /// `system.startup`. Whoever subscribes hears of the next one, if it is still there.
+    Startup,
+    /// `system.shutdown`.
+    Shutdown,
 }
 
 impl Notification {
-    /// Its name on the wire.
-    pub fn method(&self) -> &'static str {
+    /// Something that happened at this moment.
+    pub fn now(news: News) -> Self {
+        Self { at: SystemTime::now(), news }
+    }
+
+    /// The messages this client gets for it: the name of each on the wire, and its parameters.
+    pub fn messages(&self, caller: &Caller, gateway: &Gateway) -> Vec<(&'static str, Value)> {
+        let data = self.news.data(caller, gateway);
+        let device = self.news.device();
+        let mut messages = Vec::new();
+        for topic in self.news.topics() {
+            if caller.subscriptions().want(topic, device) {
+                let mut event = json!({ "topic": topic, "timestamp": Timestamp(self.at), "data": data });
+                if let Some(device) = device {
+                    event["device"] = device.into();
+                }
+                messages.push(("event", event));
+            }
+        }
+        if let Some(standing) = self.news.standing() {
+            messages.insert(0, (standing, data));
+        }
+        messages
+    }
+}
+
+impl News {
+    /// What every authenticated client is told it as.
+    fn standing(&self) -> Option<&'static str> {
         match self {
-            Self::Camera(_) => "camera_status_update",
-            Self::Recording { .. } => "recording_status_update",
+            Self::Camera { .. } => Some("camera_status_update"),
+            Self::Recording { .. } => Some("recording_status_update"),
+            _ => None,
         }
     }
 
-    /// What it says to this client.
-    pub fn params(&self, caller: &Caller, gateway: &Gateway) -> Value {
+    fn topics(&self) -> Vec<&'static str> {
         match self {
-            Self::Camera(view) => json!(view.shown_to(caller, gateway)),
+            Self::Camera { view, before } if *before == Some(view.status) => Vec::new(),
+            Self::Camera { view, .. } => {
+                let came_or_went = match view.status {
+                    Status::Connected => Some("camera.connected"),
+                    Status::Disconnected => Some("camera.disconnected"),
+                    Status::Error => None,
+                };
+                came_or_went.into_iter().chain(["camera.status_change"]).collect()
+            }
+            Self::Recording { status: RecordingStatus::Started, .. } => vec!["recording.start"],
+            Self::Recording { status: RecordingStatus::Stopped, .. } => vec!["recording.stop"],
+            Self::Recording { status: RecordingStatus::Error, .. } => vec!["recording.error"],
+            Self::Snapshot { .. } => vec!["snapshot.taken"],
+            Self::Health(_) => vec!["system.health"],
+            Self::Startup => vec!["system.startup"],
+            Self::Shutdown => vec!["system.shutdown"],
+        }
+    }
+
+    fn device(&self) -> Option<&str> {
+        match self {
+            Self::Camera { view, .. } => Some(&view.device),
+            Self::Recording { device, .. } | Self::Snapshot { device, .. } => Some(device),
+            Self::Health(_) | Self::Startup | Self::Shutdown => None,
+        }
+    }
+
+    fn data(&self, caller: &Caller, gateway: &Gateway) -> Value {
+        match self {
+            Self::Camera { view, .. } => json!(view.shown_to(caller, gateway)),
             Self::Recording { device, status, filename, duration, error } => {
                 let mut params =
                     json!({ "device": device, "status": status, "filename": filename, "duration": duration });
@@ -62,12 +150,18 @@ impl Notification {
                 }
                 params
             }
+            Self::Snapshot { device, filename } => {
+                json!({ "device": device, "filename": filename, "download_url": Kind::Snapshot.download_url(filename) })
+            }
+            Self::Health(condition) => json!({ "status": condition }),
+            Self::Startup | Self::Shutdown => json!({ "version": env!("CARGO_PKG_VERSION") }),
         }
     }
 
     fn of(event: PathEvent) -> Option<Self> {
         Some(match event {
             PathEvent::Changed { .. } => return None,
+            PathEvent::SnapshotTaken { name, filename } => Self::Snapshot { device: name, filename },
             PathEvent::RecordingStarted { name, filename } => {
                 Self::Recording { device: name, status: RecordingStatus::Started, filename, duration: 0, error: None }
             }
@@ -96,6 +190,8 @@ impl Notification {
 pub async fn announce(gateway: Arc<Gateway>) {
     let (mut cameras, mut paths) = (gateway.cameras.events(), gateway.paths.events());
     let mut known: HashMap<String, View> = by_device(&gateway);
+    let mut condition = gateway.health().status();
+    tell(&gateway, News::Startup);
     loop {
         let event = tokio::select! {
             biased;
@@ -106,16 +202,24 @@ pub async fn announce(gateway: Arc<Gateway>) {
         let Some(event) = event else { break };
         let now = by_device(&gateway);
         for view in now.values().filter(|view| known.get(&view.device) != Some(view)) {
-            tell(&gateway, Notification::Camera(view.clone()));
+            let before = known.get(&view.device).map(|before| before.status);
+            tell(&gateway, News::Camera { view: view.clone(), before });
         }
         for gone in known.into_values().filter(|view| !now.contains_key(&view.device)) {
-            tell(&gateway, Notification::Camera(gone.disconnected()));
+            let before = Some(gone.status);
+            tell(&gateway, News::Camera { view: gone.disconnected(), before });
         }
         known = now;
-        if let Some(notification) = event.and_then(Notification::of) {
-            tell(&gateway, notification);
+        if let Some(news) = event.and_then(News::of) {
+            tell(&gateway, news);
+        }
+        let (before, now) = (condition, gateway.health().status());
+        condition = now;
+        if before != now {
+            tell(&gateway, News::Health(now));
         }
     }
+    tell(&gateway, News::Shutdown);
     gateway.all_told.cancel();
 }
 
@@ -123,9 +227,9 @@ fn by_device(gateway: &Gateway) -> HashMap<String, View> {
     gateway.views().into_iter().map(|view| (view.device.clone(), view)).collect()
 }
 
-fn tell(gateway: &Gateway, notification: Notification) {
+fn tell(gateway: &Gateway, news: News) {
     // Nobody being connected is fine.
-    let _ = gateway.notifications.send(Arc::new(notification));
+    let _ = gateway.notifications.send(Arc::new(Notification::now(news)));
 }
 
 /// The next event, `Some(None)` for those that were missed, `None` when there will be no more.

@@ -10,7 +10,7 @@ use super::{
     files::Kind,
 };
 use crate::{
-    error::{Error, Result},
+    error::Result,
     output::{
         snapshot::{SnapshotFormat, SnapshotRequest},
         storage::FileName,
@@ -68,8 +68,7 @@ impl Command for Take {
         let request = params.request(gateway.defaults.snapshot);
         let name = params.filename.as_deref().map(FileName::parse).transpose()?;
         let taken = gateway.paths.snapshot(&device, request, name).await?;
-        let name = taken.file.file_name().and_then(|name| name.to_str());
-        let filename = name.ok_or_else(|| Error::internal("a snapshot was stored without a name"))?.to_owned();
+        let filename = taken.filename().to_owned();
         Ok(Taken {
             device,
             status: "SUCCESS",

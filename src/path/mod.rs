@@ -80,6 +80,13 @@ pub enum PathEvent {
         /// The path.
         name: String,
     },
+    /// A snapshot was taken and stored.
+    SnapshotTaken {
+        /// The path.
+        name: String,
+        /// The file, without its folder.
+        filename: String,
+    },
     /// A recording began, or went on in a new file after the camera was away.
     RecordingStarted {
         /// The path.

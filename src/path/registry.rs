@@ -63,6 +63,13 @@ pub struct SnapshotTaken {
     pub picture: Picture,
 }
 
+impl SnapshotTaken {
+    /// The file's name in its folder.
+    pub fn filename(&self) -> &str {
+        self.file.file_name().and_then(|name| name.to_str()).unwrap_or_default()
+    }
+}
+
 /// A stream that was asked to run.
 #[derive(Clone, Copy, Debug)]
 pub struct StreamingStarted {
@@ -235,7 +242,11 @@ impl Paths {
             let file = folders.store_snapshot(&device, filename, &picture)?;
             Ok(SnapshotTaken { file, picture })
         });
-        taken.await.map_err(|error| Error::with_source(Kind::Internal, "a snapshot failed", error))?
+        let taken = taken.await.map_err(|error| Error::with_source(Kind::Internal, "a snapshot failed", error))??;
+        let (name, filename) = (name.to_owned(), taken.filename().to_owned());
+        // Nobody listening is fine.
+        let _ = self.0.events.send(PathEvent::SnapshotTaken { name, filename });
+        Ok(taken)
     }
 
     /// Records a path, starting it where need be. Returns when the file is open.

@@ -228,8 +228,10 @@ impl Conversation {
     ) -> Step {
         match notification {
             Ok(notification) if self.caller.identity().is_ok() => {
-                let params = notification.params(&self.caller, &self.gateway);
-                self.reply(envelope::notification(notification.method(), &params), socket).await
+                for (method, params) in notification.messages(&self.caller, &self.gateway) {
+                    self.reply(envelope::notification(method, &params), socket).await?;
+                }
+                Step::Continue(())
             }
             Ok(_) => Step::Continue(()),
             Err(broadcast::error::RecvError::Lagged(missed)) => {

@@ -10,7 +10,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, tungstenite::client::In
 use super::*;
 use crate::{
     api::fixture::{DEADLINE, Served, http},
-    command::{RecordingStatus, Role},
+    command::{News, RecordingStatus, Role},
     config::ByteSize,
 };
 
@@ -105,13 +105,13 @@ async fn credentials_on_the_upgrade_are_as_good_and_bad_ones_are_refused() {
 
 fn started(filename: &str) -> Notification {
     let filename = filename.to_owned();
-    Notification::Recording {
+    Notification::now(News::Recording {
         device: "camera0".into(),
         status: RecordingStatus::Started,
         filename,
         duration: 0,
         error: None,
-    }
+    })
 }
 
 #[tokio::test]

@@ -12,8 +12,8 @@ use super::{
 use crate::{
     api::errors::RpcError,
     command::{
-        Command, Gateway, Role, access::Caller, cameras, library, metrics, recordings, session, snapshots, streams,
-        system,
+        Command, Gateway, Role, access::Caller, cameras, events, library, metrics, recordings, session, snapshots,
+        streams, system,
     },
     error::{Error, Kind, Result},
 };
@@ -54,6 +54,9 @@ impl Default for Table {
             method::<library::List<library::Snapshots>>(),
             method::<library::Delete<library::Recordings>>(),
             method::<library::Delete<library::Snapshots>>(),
+            method::<events::Subscribe>(),
+            method::<events::Unsubscribe>(),
+            method::<events::GetStats>(),
             method::<metrics::Get>(),
             method::<system::GetStatus>(),
             method::<system::GetSystemStatus>(),

@@ -13,7 +13,7 @@ use warp::{
 use super::errors;
 use crate::command::{
     Gateway, Timestamp,
-    health::{Component, Condition, Health},
+    health::{Component, Components, Condition, Health},
 };
 
 /// The routes of the health port. Any HTTP client may ask; only GET and HEAD are answered.
@@ -48,6 +48,24 @@ fn answer(path: &str, health: &Health) -> Option<(StatusCode, Value)> {
                 "version": env!("CARGO_PKG_VERSION"),
                 "uptime": health.uptime.as_secs_f64(),
                 "components": health.components,
+            });
+            (code(status), body)
+        }
+        "/health/detailed" => {
+            let Components { mediamtx, camera_monitor, service_manager } = &health.components;
+            let parts =
+                [("mediamtx", mediamtx), ("camera_monitor", camera_monitor), ("service_manager", service_manager)];
+            // Looked at when asked: nothing is remembered that could be old.
+            let list = parts.map(|(name, part)| {
+                json!({ "name": name, "status": part.status, "details": part.details, "last_checked": timestamp })
+            });
+            let body = json!({
+                "status": status,
+                "timestamp": timestamp,
+                "version": env!("CARGO_PKG_VERSION"),
+                "uptime": health.uptime.as_secs_f64(),
+                "components": list,
+                "metrics": health.counts,
             });
             (code(status), body)
         }
@@ -89,7 +107,7 @@ mod tests {
     use super::*;
     use crate::{
         api::fixture::{Served, http},
-        command::health::Components,
+        command::health::Counts,
         config,
     };
 
@@ -100,7 +118,7 @@ mod tests {
             camera_monitor: part(monitor),
             service_manager: part(Condition::Healthy),
         };
-        Health { ready, uptime: Duration::from_millis(1500), components }
+        Health { ready, uptime: Duration::from_millis(1500), components, counts: Counts::default() }
     }
 
     fn fields(body: &Value) -> Vec<&str> {
@@ -124,6 +142,15 @@ mod tests {
             assert_eq!(answer("/health/cameras", &health(true, monitor)).unwrap().0.as_u16(), code);
             assert_eq!(answer("/health/mediamtx", &health(true, monitor)).unwrap().0.as_u16(), 200);
         }
+    }
+
+    #[test]
+    fn the_details_are_a_list_with_numbers() {
+        let (status, body) = answer("/health/detailed", &health(true, Condition::Unhealthy)).unwrap();
+        assert_eq!((status.as_u16(), &body["status"]), (500, &json!("unhealthy")));
+        assert_eq!(fields(&body), ["components", "metrics", "status", "timestamp", "uptime", "version"]);
+        assert_eq!(fields(&body["components"][1]), ["details", "last_checked", "name", "status"]);
+        assert_eq!(fields(&body["metrics"]), ["cameras", "connected", "readers", "recordings", "streaming"]);
     }
 
     #[test]

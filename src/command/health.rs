@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::Gateway;
-use crate::camera::Connection;
+use crate::camera::{CameraStatus, Connection};
 
 /// How a part, or the whole, is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -48,6 +48,23 @@ pub struct Health {
     pub uptime: Duration,
     /// Its parts.
     pub components: Components,
+    /// In numbers.
+    pub counts: Counts,
+}
+
+/// The service in numbers that tell nothing about the host.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Counts {
+    /// Cameras that were ever seen.
+    pub cameras: usize,
+    /// Cameras that are there and work.
+    pub connected: usize,
+    /// Streams whose frames flow.
+    pub streaming: usize,
+    /// RTSP readers.
+    pub readers: usize,
+    /// Recordings that are being written.
+    pub recordings: usize,
 }
 
 impl Health {
@@ -69,11 +86,24 @@ impl Gateway {
         Health {
             ready,
             uptime: self.started.elapsed(),
+            counts: self.counts(),
             components: Components {
                 mediamtx: self.media_health(),
                 camera_monitor: self.camera_health(),
                 service_manager: service,
             },
+        }
+    }
+
+    fn counts(&self) -> Counts {
+        let (cameras, paths) = (self.cameras.list(), self.paths.list());
+        let connected = |camera: &&CameraStatus| matches!(camera.connection, Connection::Connected);
+        Counts {
+            cameras: cameras.len(),
+            connected: cameras.iter().filter(connected).count(),
+            streaming: paths.iter().filter(|path| path.stream.is_some()).count(),
+            readers: paths.iter().map(|path| self.paths.readers(&path.name).count).sum(),
+            recordings: paths.iter().filter(|path| path.recording.is_some()).count(),
         }
     }
 

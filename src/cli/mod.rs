@@ -1,5 +1,6 @@
 //! What the command line offers. Each subcommand but `run` does its one thing and ends.
 
+mod ctl;
 mod list;
 mod logging;
 
@@ -68,6 +69,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Control a running service: cameras, snapshots, recordings, files, events
+    Ctl(ctl::Ctl),
     /// Make a JSON Web Token for a client, from the configured secret
     Token {
         /// What the client may do
@@ -106,6 +109,7 @@ impl Cli {
             Some(Command::CheckConfig { file }) => check_config(file),
             None | Some(Command::Run) => self.with_config(|config| self.serve(config)),
             Some(Command::ListCameras { json }) => report(list::run(*json)),
+            Some(Command::Ctl(ctl)) => self.with_config(|config| ctl.run(&config)),
             Some(Command::Token { role, user, expires }) => self.with_config(|config| {
                 report(app::make_token(&config, (*role).into(), user, *expires).map(|token| println!("{token}")))
             }),

@@ -1,0 +1,99 @@
+//! A JSON-RPC conversation over one WebSocket.
+
+use std::fmt;
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungstenite::Message};
+
+/// Why it did not work, in a line for people.
+#[derive(Debug)]
+pub enum Failure {
+    /// Nobody answers, or not any more.
+    Unreachable(String),
+    /// Not with these credentials.
+    NotAllowed(String),
+    /// The service said no.
+    Refused(String),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Unreachable(reason) | Self::NotAllowed(reason) | Self::Refused(reason)) = self;
+        f.write_str(reason)
+    }
+}
+
+/// The conversation.
+pub struct Client {
+    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    id: u64,
+}
+
+impl Client {
+    /// Opens it.
+    pub async fn connect(url: &str) -> Result<Self, Failure> {
+        match connect_async(url).await {
+            Ok((socket, _)) => Ok(Self { socket, id: 0 }),
+            Err(error) => Err(Failure::Unreachable(format!("{url} does not answer: {error}"))),
+        }
+    }
+
+    /// The result of a method.
+    pub async fn call(&mut self, method: &str, params: Value) -> Result<Value, Failure> {
+        self.id += 1;
+        let request = json!({ "jsonrpc": "2.0", "id": self.id, "method": method, "params": params });
+        self.socket.send(Message::text(request.to_string())).await.map_err(|error| gone(&error))?;
+        loop {
+            let mut message = self.message().await?.ok_or_else(|| gone(&"the service has ended"))?;
+            if message["id"] != self.id {
+                continue;
+            }
+            return match message.get_mut("error") {
+                None => Ok(message["result"].take()),
+                Some(error) => Err(refusal(method, error)),
+            };
+        }
+    }
+
+    /// The parameters of the next event; `None` when the service has ended.
+    pub async fn event(&mut self) -> Result<Option<Value>, Failure> {
+        while let Some(mut message) = self.message().await? {
+            if message["method"] == "event" {
+                return Ok(Some(message["params"].take()));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn message(&mut self) -> Result<Option<Value>, Failure> {
+        while let Some(frame) = self.socket.next().await {
+            match frame.map_err(|error| gone(&error))? {
+                Message::Text(text) => return serde_json::from_str(&text).map(Some).map_err(|error| gone(&error)),
+                Message::Close(_) => return Ok(None),
+                _ => {}
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn gone(reason: &dyn fmt::Display) -> Failure {
+    Failure::Unreachable(format!("the conversation broke off: {reason}"))
+}
+
+/// What an error object says: its message, and whatever its data adds.
+fn refusal(method: &str, error: &Value) -> Failure {
+    let mut text = format!("{method}: {}", error["message"].as_str().unwrap_or("refused"));
+    for (name, value) in error["data"].as_object().into_iter().flatten() {
+        match value.as_str() {
+            Some(value) => text.push_str(&format!("; {name}: {value}")),
+            None => text.push_str(&format!("; {name}: {value}")),
+        }
+    }
+    match error["code"].as_i64() {
+        Some(-32001 | -32002) => Failure::NotAllowed(text),
+        _ => Failure::Refused(text),
+    }
+}

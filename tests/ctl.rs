@@ -1,0 +1,116 @@
+//! The client in the box against a running service.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
+mod support;
+
+use std::{path::PathBuf, process::Output};
+
+use serde_json::{Value, json};
+use support::{Camera, SMALL, Service};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::Command,
+};
+
+/// A service, and the command line that reaches it.
+struct Desk {
+    service: Service,
+    config: PathBuf,
+    url: String,
+}
+
+impl Desk {
+    async fn new() -> Self {
+        let service = Service::start(SMALL).await;
+        service.plug(&Camera::usb(0, "1", Some("C0FFEE"))).await;
+        service.streaming("camera0").await;
+        let url = format!("ws://{}/ws", service.app.control_address());
+        let config = service.folder.path().join("camera-service.yaml");
+        Self { service, config, url }
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        self.command_at(&self.url, arguments)
+    }
+
+    fn command_at(&self, url: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_camera-service"));
+        command.arg("--config").arg(&self.config).args(["ctl", "--url", url]).args(arguments);
+        command.env_remove("CAMERA_SERVICE_TOKEN").kill_on_drop(true);
+        command
+    }
+
+    async fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().await.unwrap()
+    }
+
+    async fn json(&self, arguments: &[&str]) -> Value {
+        let output = self.run(&[&["--json"], arguments].concat()).await;
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+}
+
+fn complains(output: Output, code: i32, words: &str) {
+    let complaint = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{complaint}");
+    assert!(complaint.contains(words), "{complaint}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cameras_pictures_recordings_and_files() {
+    let desk = Desk::new().await;
+    let table = String::from_utf8(desk.run(&["list"]).await.stdout).unwrap();
+    assert!(table.starts_with("DEVICE ") && table.contains("camera0") && table.contains("CONNECTED"), "{table}");
+    assert_eq!(desk.json(&["status", "camera0"]).await["status"], "CONNECTED");
+    assert_eq!(desk.json(&["status"]).await["status"], "HEALTHY");
+    let taken = desk.json(&["snapshot", "camera0", "--filename", "one.png"]).await;
+    assert_eq!((&taken["filename"], &taken["width"]), (&json!("one.png"), &json!(640)));
+    let started = desk.json(&["record", "start", "camera0", "--format", "mkv", "--duration", "60"]).await;
+    let stopped = desk.json(&["record", "stop", "camera0"]).await;
+    assert_eq!((&stopped["filename"], &stopped["format"]), (&started["filename"], &json!("mkv")));
+    assert_eq!(desk.json(&["files", "recordings", "--device", "camera0"]).await["total"], 1);
+    desk.json(&["delete", "snapshots", "one.png"]).await;
+    let none = String::from_utf8(desk.run(&["files", "snapshots"]).await.stdout).unwrap();
+    assert_eq!(none, "none\n");
+    assert_eq!(desk.json(&["call", "ping"]).await, "pong");
+    desk.service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exit_codes_tell_what_went_wrong() {
+    let desk = Desk::new().await;
+    for (arguments, code, words) in [
+        (vec!["status", "camera9"], 1, "get_camera_status: Not found"),
+        (vec!["call", "ping", "nonsense"], 1, "not JSON"),
+        (vec!["--token", "nonsense", "list"], 77, "authenticate: Authentication failed"),
+        (vec!["lits"], 2, "list"),
+    ] {
+        complains(desk.run(&arguments).await, code, words);
+    }
+    let nowhere = desk.command_at("ws://127.0.0.1:1/ws", &["list"]).output().await.unwrap();
+    complains(nowhere, 69, "does not answer");
+    desk.service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_are_printed_as_they_come() {
+    let desk = Desk::new().await;
+    let mut watching = desk
+        .command(&["--json", "watch", "snapshot.*", "--count", "2"])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(watching.stdout.take().unwrap()).lines();
+    // It has subscribed when the service says so.
+    let mut client = desk.service.client("operator").await;
+    while client.call("get_subscription_stats", json!({})).await.unwrap()["global_stats"]["active_clients"] == 0 {}
+    for name in ["one.jpg", "two.jpg"] {
+        client.call("take_snapshot", json!({ "device": "camera0", "filename": name })).await.unwrap();
+        let event: Value = serde_json::from_str(&lines.next_line().await.unwrap().unwrap()).unwrap();
+        assert_eq!((&event["topic"], &event["data"]["filename"]), (&json!("snapshot.taken"), &json!(name)));
+    }
+    assert!(watching.wait().await.unwrap().success());
+    desk.service.stop().await;
+}

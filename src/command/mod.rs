@@ -5,10 +5,13 @@
 //! wire shapes of parameters, replies and notifications stand here.
 
 pub mod access;
+mod attempts;
 pub mod cameras;
+mod credentials;
 pub mod files;
 mod gateway;
 pub mod health;
+pub mod keys;
 mod notification;
 mod pipeline;
 pub mod recordings;
@@ -22,6 +25,7 @@ mod within;
 use std::time::Duration;
 
 pub use access::Role;
+pub use credentials::Credentials;
 pub use gateway::{Defaults, Gateway, NOTIFICATIONS, RtspAddress};
 pub use notification::{Notification, RecordingStatus, announce};
 use serde::{Serialize, de::DeserializeOwned};

@@ -12,6 +12,7 @@ use std::{
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, errors::ErrorKind};
 use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::access::{Identity, Role, unauthenticated};
@@ -107,7 +108,7 @@ pub fn make_token(secret: &Secret, role: Role, expiry: Duration, user_id: &str) 
 }
 
 /// Tells good tokens from bad ones.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Tokens {
     key: DecodingKey,
     validation: Validation,
@@ -141,7 +142,8 @@ impl Tokens {
         let expires = UNIX_EPOCH
             .checked_add(Duration::from_secs(exp))
             .ok_or_else(|| unauthenticated("the token ends after the end of time"))?;
-        Ok(Identity { user_id, role, expires })
+        // Nobody keeps a list of tokens: one is good until its end.
+        Ok(Identity { user_id, role, expires, revoked: CancellationToken::new() })
     }
 }
 

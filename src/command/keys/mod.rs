@@ -213,8 +213,8 @@ mod tests {
         let identity = keys.verify(&endless).unwrap();
         assert_eq!((identity.user_id.as_str(), identity.role, identity.expires), ("door", Role::Operator, never()));
         assert_eq!(keys.verify(&ending).unwrap().expires, SystemTime::from(record.expires.unwrap()));
-        let long = endless.len() - 1;
-        let wrong = ["cs_", "cs__", "cs_00000000_0", &endless[..long], &ending.replace(&record.id, "00000000")];
+        let shorter = endless.len() - 1;
+        let wrong = ["cs_", "cs__", "cs_00000000_0", &endless[..shorter], &ending.replace(&record.id, "00000000")];
         for (key, why) in wrong.into_iter().map(|key| (key, "no such")).chain([(ended.as_str(), "expired")]) {
             let error = keys.verify(key).unwrap_err();
             assert_eq!(error.kind(), &Kind::Unauthenticated);

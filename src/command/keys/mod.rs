@@ -49,6 +49,8 @@ struct Inner {
 struct Known {
     seen: Seen,
     keys: HashMap<String, Key>,
+    /// What was wrong with the file when it was last read, and is said once.
+    trouble: Option<String>,
 }
 
 /// A key, and what is cancelled when it is revoked.
@@ -78,7 +80,7 @@ impl Keys {
     pub fn load(file: &Path) -> Result<Self> {
         let seen = look(file);
         let keys = read(file)?.into_iter().map(|record| (record.id.clone(), Key::new(record))).collect();
-        Ok(Self(Arc::new(Inner { file: file.to_owned(), known: Mutex::new(Known { seen, keys }) })))
+        Ok(Self(Arc::new(Inner { file: file.to_owned(), known: Mutex::new(Known { seen, keys, trouble: None }) })))
     }
 
     /// Whether `text` is meant to be an API key and not a token.
@@ -116,13 +118,20 @@ impl Keys {
         }
         let records = read(file);
         let mut known = self.known();
-        known.seen = seen;
         match records {
             Ok(records) => {
+                (known.seen, known.trouble) = (seen, None);
                 let keys = known.take_over(records);
                 tracing::info!(file = %file.display(), keys, "the API keys have changed and were read again");
             }
-            Err(error) => tracing::warn!("{}; the API keys stay as they were", error.chain()),
+            // It is read again the next time, whether it has changed or not: the trouble may be the disk's.
+            Err(error) => {
+                let trouble = error.chain();
+                if known.trouble.as_ref() != Some(&trouble) {
+                    tracing::warn!("{trouble}; the API keys stay as they were");
+                    known.trouble = Some(trouble);
+                }
+            }
         }
     }
 
@@ -262,7 +271,12 @@ mod tests {
         let good = fs::read(&file).unwrap();
         fs::write(&file, "{").unwrap();
         assert!(Keys::load(&file).is_err());
-        keys.refresh();
+        let log = folder.path().join("log");
+        let subscriber = tracing_subscriber::fmt().with_writer(Arc::new(fs::File::create(&log).unwrap())).finish();
+        tracing::subscriber::with_default(subscriber, || (0..3).for_each(|_| keys.refresh()));
+        let log = fs::read_to_string(log).unwrap();
+        assert_eq!(log.matches("stay as they were").count(), 1, "{log}");
+        assert!(log.contains("api-keys.json"), "{log}");
         assert!(keys.verify(&key).is_ok() && session.identity().is_ok());
         fs::write(&file, good).unwrap();
         fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();

@@ -63,6 +63,8 @@ fn keys_are_made_listed_and_revoked_on_the_command_line() {
     );
     assert!(keys[0]["expires"].as_str().unwrap().ends_with('Z') && keys[1]["expires"].is_null());
     let id = keys[0]["id"].as_str().unwrap();
+    let fields: Vec<&String> = keys[0].as_object().unwrap().keys().collect();
+    assert_eq!(fields, ["created", "expired", "expires", "id", "name", "role"], "salt and hash are nobody's business");
     let table = printed(key(&config, &["list"]));
     assert!(table.contains(id) && table.contains("door") && table.contains("never"), "{table}");
     for made in [&door, &other] {
@@ -79,6 +81,22 @@ fn keys_are_made_listed_and_revoked_on_the_command_line() {
     for wrong in [&["add"][..], &["add", "--role", "root"], &["add", "--role", "viewer", "--days", "0"], &[]] {
         assert_eq!(key(&config, wrong).status.code(), Some(2), "{wrong:?}");
     }
+}
+
+#[test]
+fn the_configured_file_is_the_one_that_is_used() {
+    let (folder, config, default) = configured();
+    let file = folder.path().join("elsewhere/keys");
+    let with_file = |arguments: &[&str]| {
+        let mut command = Command::new(BINARY);
+        command.env("CAMERA_SERVICE__SECURITY__API_KEYS__STORAGE_FILE", &file);
+        command.args(arguments).arg("--config").arg(&config).output().unwrap()
+    };
+    printed(with_file(&["key", "add", "--role", "viewer"]));
+    assert!(file.exists() && !default.exists());
+    fs::write(&file, "{").unwrap();
+    let complaint = with_file(&["run"]).stderr;
+    assert!(String::from_utf8(complaint).unwrap().contains("elsewhere/keys"), "the service goes by another file");
 }
 
 #[test]

@@ -16,7 +16,7 @@ use crate::error::{Error, Kind, Result};
 const FREE: u32 = 5;
 
 /// The first wait. Each further failure doubles it.
-const FIRST_WAIT: Duration = Duration::from_millis(500);
+const FIRST_WAIT: Duration = Duration::from_secs(1);
 
 /// The longest wait: short enough for whoever shares an address with one who guesses.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
@@ -115,7 +115,7 @@ mod tests {
             assert_eq!(left(&attempts, "192.0.2.1", now), Duration::ZERO);
             waits.push(wait.as_millis());
         }
-        assert_eq!(waits, [0, 0, 0, 0, 500, 1000, 2000, 4000, 5000, 5000]);
+        assert_eq!(waits, [0, 0, 0, 0, 1000, 2000, 4000, 5000, 5000, 5000]);
         attempts.failed(address, now);
         attempts.succeeded(address);
         assert_eq!(left(&attempts, "192.0.2.1", now), Duration::ZERO);

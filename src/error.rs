@@ -32,7 +32,7 @@ pub enum Kind {
     },
     /// There is no such thing.
     NotFound {
-        /// `camera`, `stream`, `recording` or `snapshot`.
+        /// `camera`, `stream`, `recording` or `snapshot`; on the command line also `key`.
         resource: &'static str,
         /// The name that was asked for.
         id: String,

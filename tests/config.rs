@@ -162,9 +162,7 @@ fn a_file_of_an_existing_installation_loads_with_one_warning_for_each_key_withou
         .unwrap_or_else(|problems| panic!("{problems}"));
     let keys: Vec<&str> = loaded.warnings.iter().map(|warning| warning.key.as_str()).collect();
     let expected = [
-        "security.api_keys.storage_file",
         "security.rate_limiting.requests_per_minute",
-        "security.cors_origins",
         "mediamtx.config_path",
         "mediamtx.codec.pixel_format",
         "mediamtx.health_check_interval",

@@ -4,70 +4,16 @@
 
 mod support;
 
-use std::{
-    path::Path,
-    process::{Command, ExitStatus, Stdio},
-};
+use std::process::{Command, Stdio};
 
 use serde_json::json;
-use support::{PATIENCE, peers::decode, rpc::Client};
-use tokio::{
-    io::{AsyncBufReadExt, BufReader},
-    process::{Child, Command as AsyncCommand},
-    time::timeout,
+use support::{
+    PATIENCE,
+    peers::decode,
+    process::{BINARY, Process, after},
+    rpc::Client,
 };
-
-const BINARY: &str = env!("CARGO_BIN_EXE_camera-service");
-
-/// The service as a process, and the lines it logs.
-struct Process {
-    child: Child,
-    lines: tokio::io::Lines<BufReader<tokio::process::ChildStderr>>,
-}
-
-impl Process {
-    fn start(config: &Path, log_format: &str) -> Self {
-        let mut child = AsyncCommand::new(BINARY)
-            .args(["--log-format", log_format, "--config"])
-            .arg(config)
-            .env_remove("RUST_LOG")
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        Self { child, lines }
-    }
-
-    /// Reads the log up to a line that has `text` in it.
-    async fn line(&mut self, text: &str) -> String {
-        let search = async {
-            while let Some(line) = self.lines.next_line().await.unwrap() {
-                if line.contains(text) {
-                    return line;
-                }
-            }
-            panic!("the log ended without \"{text}\"");
-        };
-        timeout(PATIENCE, search).await.unwrap_or_else(|_| panic!("no line with \"{text}\""))
-    }
-
-    /// Sends SIGTERM, reads the log to its end, and waits.
-    async fn terminate(mut self) -> ExitStatus {
-        let pid = self.child.id().unwrap().to_string();
-        Command::new("kill").args(["-TERM", &pid]).status().unwrap();
-        let end = async {
-            while self.lines.next_line().await.unwrap().is_some() {}
-            self.child.wait().await.unwrap()
-        };
-        timeout(PATIENCE, end).await.expect("it ends")
-    }
-}
-
-fn after(line: &str, mark: &str) -> String {
-    let rest = &line[line.find(mark).unwrap() + mark.len()..];
-    rest.chars().take_while(|c| !c.is_whitespace() && *c != '/' && *c != '"').collect()
-}
+use tokio::{process::Command as AsyncCommand, time::timeout};
 
 #[tokio::test]
 async fn sigterm_closes_the_recording_tells_the_client_and_exits_with_0() {

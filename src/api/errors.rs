@@ -98,6 +98,11 @@ pub(super) fn http(error: &Error, caller: &Caller) -> Response {
         let challenge = warp::http::HeaderValue::from_static("Bearer");
         response.headers_mut().insert(warp::http::header::WWW_AUTHENTICATE, challenge);
     }
+    if let Kind::RateLimited { retry_after } = error.kind() {
+        // HTTP counts whole seconds; a little later is still right.
+        let seconds = retry_after.as_millis().div_ceil(1000).min(u128::from(u32::MAX)) as u32;
+        response.headers_mut().insert(warp::http::header::RETRY_AFTER, seconds.into());
+    }
     response
 }
 
@@ -144,7 +149,7 @@ mod tests {
     use super::*;
 
     fn nobody() -> Caller {
-        Caller::new(None, None)
+        Caller::nobody()
     }
 
     #[test]
@@ -190,6 +195,12 @@ mod tests {
             assert_eq!((rpc.code, &rpc.data), (code, &data), "{error:?}");
             assert_eq!(http(&error, &nobody()).status().as_u16(), status, "{error:?}");
         }
+    }
+
+    #[test]
+    fn whoever_comes_too_early_over_http_is_told_when_to_come_again() {
+        let error = Error::new(Kind::RateLimited { retry_after: Duration::from_millis(1001) }, "why");
+        assert_eq!(http(&error, &nobody()).headers()["retry-after"], "2");
     }
 
     #[test]

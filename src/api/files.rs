@@ -2,7 +2,7 @@
 //!
 //! Who may have which file is `command::files`'; how a file is sent (ranges, conditional requests) is warp's.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use tokio::task::spawn_blocking;
 use warp::{
@@ -12,7 +12,7 @@ use warp::{
     reply::Response,
 };
 
-use super::{credentials, errors::Refused};
+use super::{credentials, errors::Refused, peer};
 use crate::{
     command::{
         Gateway,
@@ -31,11 +31,11 @@ fn folder(kind: Kind, gateway: &Arc<Gateway>) -> impl Filter<Extract = (Response
     let files = warp::fs::dir(gateway.folder(kind).to_owned());
     let gateway = Arc::clone(gateway);
     // Looks at the name before the folder's own filter takes it, which would also follow links.
-    let allowed =
-        warp::path::peek().and(warp::header::headers_cloned()).and_then(move |name: Peek, headers: HeaderMap| {
-            let gateway = Arc::clone(&gateway);
-            async move { allow(kind, name.as_str(), headers, gateway).await.map_err(warp::reject::custom) }
-        });
+    let request = warp::path::peek().and(warp::header::headers_cloned()).and(peer());
+    let allowed = request.and_then(move |name: Peek, headers: HeaderMap, address| {
+        let gateway = Arc::clone(&gateway);
+        async move { allow(kind, name.as_str(), headers, address, gateway).await.map_err(warp::reject::custom) }
+    });
     warp::path("files").and(warp::path(kind.folder_name())).and(allowed).and(files).map(
         |disposition: HeaderValue, file: warp::fs::File| {
             let mut response = file.into_response();
@@ -46,9 +46,15 @@ fn folder(kind: Kind, gateway: &Arc<Gateway>) -> impl Filter<Extract = (Response
 }
 
 /// The disposition of a file that whoever sent `headers` may have.
-async fn allow(kind: Kind, name: &str, headers: HeaderMap, gateway: Arc<Gateway>) -> Result<HeaderValue, Refused> {
-    let caller = credentials::caller(&headers, &gateway.tokens)
-        .map_err(|error| Refused { error, caller: Caller::new(None, None) })?;
+async fn allow(
+    kind: Kind,
+    name: &str,
+    headers: HeaderMap,
+    address: Option<IpAddr>,
+    gateway: Arc<Gateway>,
+) -> Result<HeaderValue, Refused> {
+    let caller = credentials::caller(&headers, address, &gateway.credentials)
+        .map_err(|error| Refused { error, caller: Caller::nobody() })?;
     let refused = |error| Refused { error, caller: caller.clone() };
     let name = percent_encoding::percent_decode_str(name).decode_utf8().map_err(|_| {
         refused(Error::invalid_param("filename", "is not UTF-8", "encode the name of the list, byte by byte"))

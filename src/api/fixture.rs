@@ -16,11 +16,12 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Listeners, serve};
+use super::{Listeners, Settings, serve};
 use crate::{
     camera::{Cameras, Offer, Service, TestPattern, identity::Identities, registry::Registry},
     command::{
-        Defaults, Gateway, NOTIFICATIONS, Role, RtspAddress,
+        Credentials, Defaults, Gateway, NOTIFICATIONS, Role, RtspAddress,
+        keys::{self, Keys, Wish},
         token::{Secret, Tokens, make_token},
     },
     config,
@@ -52,7 +53,11 @@ pub(super) struct Served {
 }
 
 impl Served {
-    pub(super) async fn start(settings: config::Server) -> Self {
+    pub(super) async fn start(server: config::Server) -> Self {
+        Self::start_with(Settings { server, origins: Vec::new() }).await
+    }
+
+    pub(super) async fn start_with(settings: Settings) -> Self {
         media::init().unwrap();
         let folder = tempfile::tempdir().unwrap();
         let launch = LaunchFiles::new(None);
@@ -77,7 +82,7 @@ impl Served {
             cameras,
             paths,
             folders,
-            tokens: Tokens::new(&secret),
+            credentials: Credentials::new(Tokens::new(&secret), Keys::load(&keys_in(&folder)).unwrap()),
             rtsp: rtsp_address,
             defaults: Defaults {
                 snapshot: SnapshotRequest {
@@ -105,7 +110,25 @@ impl Served {
     }
 
     pub(super) fn token(&self, role: Role) -> String {
-        make_token(&self.secret, role, Duration::from_secs(600), "tester").unwrap()
+        self.token_for(role, Duration::from_secs(600))
+    }
+
+    /// A token that ends within the last second of `life`.
+    pub(super) fn token_for(&self, role: Role, life: Duration) -> String {
+        make_token(&self.secret, role, life, "tester").unwrap()
+    }
+
+    /// A new API key, known from now on, and its id.
+    pub(super) fn key(&self, role: Role) -> (String, String) {
+        let wish = Wish { role, name: Some("tester".into()), life: None };
+        let (record, key) = keys::add(&keys_in(&self.folder), &wish).unwrap();
+        self.gateway.credentials.keys().refresh();
+        (key, record.id)
+    }
+
+    /// Revokes an API key. The service looks at the file by itself.
+    pub(super) fn revoke(&self, id: &str) {
+        keys::revoke(&keys_in(&self.folder), id).unwrap();
     }
 
     /// Tells of a webcam with modes such as `MJPG 1280x720@30`, and waits until it is a camera.
@@ -162,6 +185,10 @@ pub(super) async fn http(address: SocketAddr, request_line: &str, headers: &str)
     let (head, body) = reply.split_once("\r\n\r\n").expect("a head");
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
     Reply { status, head: head.to_owned(), body: body.to_owned() }
+}
+
+fn keys_in(folder: &tempfile::TempDir) -> std::path::PathBuf {
+    folder.path().join("api-keys.json")
 }
 
 fn offer(folder: &std::path::Path) -> Offer {

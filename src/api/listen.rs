@@ -3,9 +3,14 @@
 //! Not `warp::serve`: it sets no time limit on a request's header, so that a handful of clients that dribble bytes
 //! could hold connections forever.
 
-use std::{convert::Infallible, io, time::Duration};
+use std::{convert::Infallible, io, net::IpAddr, time::Duration};
 
-use hyper::{Request, body::Incoming, server::conn::http1, service::Service};
+use hyper::{
+    Request,
+    body::Incoming,
+    server::conn::http1,
+    service::{Service, service_fn},
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
@@ -13,6 +18,10 @@ use hyper_util::{
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use warp::reply::Response;
+
+/// The address a request comes from; every request bears it as an extension.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer(pub(super) IpAddr);
 
 /// Accepts connections until `shutdown` and serves each in a task of `connections`.
 pub(super) async fn accept<S>(
@@ -41,7 +50,11 @@ pub(super) async fn accept<S>(
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%peer, %error, "TCP_NODELAY not set");
         }
-        let service = TowerToHyperService::new(service.clone());
+        let (inner, address) = (TowerToHyperService::new(service.clone()), Peer(peer.ip()));
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(address);
+            inner.call(request)
+        });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(header_timeout)

@@ -10,17 +10,18 @@ mod files;
 mod fixture;
 mod health;
 mod listen;
+mod origin;
 pub mod rpc;
 mod upgrade;
 
-use std::{convert::Infallible, sync::Arc};
+use std::{convert::Infallible, net::IpAddr, sync::Arc};
 
 use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 use warp::{Filter, http::HeaderMap, reply::Response};
 
 use crate::{
-    command::{Gateway, announce},
+    command::{Gateway, announce, keys},
     config,
 };
 
@@ -33,24 +34,34 @@ pub struct Listeners {
     pub health: TcpListener,
 }
 
+/// What this floor is started with.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// The server.
+    pub server: config::Server,
+    /// Web pages that may open sockets, besides those of this host; `*` is any.
+    pub origins: Vec<String>,
+}
+
 /// Serves until [`Gateway::stopping`], then tells the clients (close code 1001) and returns when the last connection has
 /// ended: replies under way are still given. How long that may take is the caller's to say.
-pub async fn serve(listeners: Listeners, settings: config::Server, gateway: Arc<Gateway>) {
+pub async fn serve(listeners: Listeners, settings: Settings, gateway: Arc<Gateway>) {
     let connections = TaskTracker::new();
-    let (stopping, header_timeout) = (gateway.stopping.clone(), settings.read_timeout);
+    let (stopping, header_timeout) = (gateway.stopping.clone(), settings.server.read_timeout);
     let control = control_routes(settings, Arc::clone(&gateway), connections.clone());
     let health = health::routes(Arc::clone(&gateway));
     tokio::join!(
         listen::accept(listeners.control, warp::service(control), header_timeout, &stopping, &connections),
         listen::accept(listeners.health, warp::service(health), header_timeout, &stopping, &connections),
-        announce(gateway),
+        announce(Arc::clone(&gateway)),
+        keys::watch(gateway),
     );
     connections.close();
     connections.wait().await;
 }
 
 fn control_routes(
-    settings: config::Server,
+    settings: Settings,
     gateway: Arc<Gateway>,
     connections: TaskTracker,
 ) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone {
@@ -59,15 +70,21 @@ fn control_routes(
     let websocket = warp::get()
         .and(warp::path::full())
         .and(warp::header::headers_cloned())
+        .and(peer())
         .and(warp::ext::optional::<hyper::upgrade::OnUpgrade>())
-        .and_then(move |path: warp::path::FullPath, headers: HeaderMap, on_upgrade| {
+        .and_then(move |path: warp::path::FullPath, headers: HeaderMap, peer, on_upgrade| {
             let sockets = Arc::clone(&sockets);
             async move {
                 match path.as_str() == sockets.path() {
-                    true => Ok(sockets.open(&headers, on_upgrade)),
+                    true => Ok(sockets.open(&headers, peer, on_upgrade)),
                     false => Err(warp::reject::not_found()),
                 }
             }
         });
     files.or(websocket).unify().recover(errors::rejected).unify()
+}
+
+/// The address the request comes from.
+fn peer() -> impl Filter<Extract = (Option<IpAddr>,), Error = Infallible> + Clone {
+    warp::ext::optional().map(|peer: Option<listen::Peer>| peer.map(|listen::Peer(address)| address))
 }

@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -18,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     api,
     camera::{Cameras, identity::Identities, registry::Registry},
-    command::{Gateway, Role, token},
+    command::{Credentials, Gateway, Role, keys, token},
     config::Config,
     device::{DeviceEvent, monitor},
     error::{Error, Kind, Result},
@@ -98,7 +99,7 @@ impl App {
             cameras: cameras.clone(),
             paths: paths.clone(),
             folders,
-            tokens: token::Tokens::new(&hands.secret),
+            credentials: Credentials::new(token::Tokens::new(&hands.secret), hands.keys),
             rtsp: settings::rtsp_address(&config, hands.rtsp.port()),
             defaults: settings::defaults(&config),
             warn_percent: config.storage.warn_percent,
@@ -112,7 +113,8 @@ impl App {
         tracing::info!("control at ws://{control_address}{}", config.server.websocket_path);
         tracing::info!("health at http://{health_address}/health");
         let listeners = api::Listeners { control, health };
-        let servers = tokio::spawn(api::serve(listeners, config.server, Arc::new(gateway)));
+        let settings = api::Settings { server: config.server, origins: config.security.cors_origins };
+        let servers = tokio::spawn(api::serve(listeners, settings, Arc::new(gateway)));
         let (rtsp, monitor) = (hands.rtsp, None);
         Ok(Self {
             cameras,
@@ -203,6 +205,7 @@ struct Hands {
     rtsp: Arc<RtspServer>,
     identities: Identities,
     secret: token::Secret,
+    keys: keys::Keys,
 }
 
 impl Hands {
@@ -221,6 +224,7 @@ impl Hands {
             rtsp: Arc::new(RtspServer::start(settings::rtsp(config), launch.clone())?),
             identities: Identities::load(&config.state_directory.join("identity.json"))?,
             secret: settings::secret(config)?,
+            keys: keys::Keys::load(&api_keys_file(config))?,
             launch,
         })
     }
@@ -235,6 +239,12 @@ pub fn make_token(config: &Config, role: Role, user: &str, hours: Option<u32>) -
     })?;
     let hours = hours.unwrap_or(config.security.jwt.expiry_hours);
     token::make_token(&settings::secret(config)?, role, Duration::from_secs(u64::from(hours) * 3600), user)
+}
+
+/// Where API keys are kept.
+pub fn api_keys_file(config: &Config) -> PathBuf {
+    let file = config.security.api_keys.storage_file.clone();
+    file.unwrap_or_else(|| config.state_directory.join("api-keys.json"))
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener> {

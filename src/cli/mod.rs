@@ -1,6 +1,7 @@
 //! What the command line offers. Each subcommand but `run` does its one thing and ends.
 
 mod ctl;
+mod key;
 mod list;
 mod logging;
 
@@ -83,9 +84,14 @@ enum Command {
         #[arg(long, value_name = "HOURS")]
         expires: Option<u32>,
     },
+    /// Make, list or revoke API keys, also while the service runs
+    Key {
+        #[command(subcommand)]
+        action: key::Action,
+    },
 }
 
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Clone, Copy, Debug, ValueEnum)]
 enum RoleArgument {
     Viewer,
     Operator,
@@ -113,6 +119,9 @@ impl Cli {
             Some(Command::Token { role, user, expires }) => self.with_config(|config| {
                 report(app::make_token(&config, (*role).into(), user, *expires).map(|token| println!("{token}")))
             }),
+            Some(Command::Key { action }) => {
+                self.with_config(|config| report(key::run(action, &app::api_keys_file(&config))))
+            }
         }
     }
 

@@ -2,11 +2,13 @@
 
 use std::{
     fmt,
+    net::IpAddr,
     sync::{Arc, Mutex, PoisonError, Weak},
     time::SystemTime,
 };
 
 use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::events::Subscriptions;
@@ -63,7 +65,7 @@ impl std::str::FromStr for Role {
 }
 
 /// Somebody whose credentials were good.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Identity {
     /// Who, as the credentials say.
     pub user_id: String,
@@ -71,6 +73,8 @@ pub struct Identity {
     pub role: Role,
     /// When the credentials end.
     pub expires: SystemTime,
+    /// Cancelled when the credentials are taken back before that.
+    pub revoked: CancellationToken,
 }
 
 /// One conversation: a socket, or a single HTTP request. Clones are the same conversation.
@@ -81,6 +85,7 @@ pub struct Caller(Arc<Session>);
 struct Session {
     id: Uuid,
     host: Option<String>,
+    address: Option<IpAddr>,
     identity: Mutex<Option<Identity>>,
     subscriptions: Subscriptions,
 }
@@ -97,14 +102,21 @@ impl Known {
 }
 
 impl Caller {
-    /// A new conversation. `host` is the name or address the caller reached the service by, without a port.
-    pub fn new(host: Option<String>, identity: Option<Identity>) -> Self {
+    /// A new conversation. `host` is the name or address the caller reached the service by, without a port; `address` is
+    /// the caller's own.
+    pub fn new(host: Option<String>, address: Option<IpAddr>, identity: Option<Identity>) -> Self {
         Self(Arc::new(Session {
             id: Uuid::new_v4(),
             host,
+            address,
             identity: Mutex::new(identity),
             subscriptions: Subscriptions::default(),
         }))
+    }
+
+    /// Somebody of whom nothing is known.
+    pub fn nobody() -> Self {
+        Self::new(None, None, None)
     }
 
     /// The conversation's name, for the log and the caller.
@@ -127,6 +139,11 @@ impl Caller {
         Known(Arc::downgrade(&self.0))
     }
 
+    /// The address the caller's connection comes from.
+    pub fn address(&self) -> Option<IpAddr> {
+        self.0.address
+    }
+
     /// From now on the caller is `identity`.
     pub fn bind(&self, identity: Identity) {
         *self.0.identity.lock().unwrap_or_else(PoisonError::into_inner) = Some(identity);
@@ -135,12 +152,15 @@ impl Caller {
     /// Who the caller is at this moment.
     ///
     /// # Errors
-    /// [`Kind::Unauthenticated`] for a caller that never said, or whose credentials have expired.
+    /// [`Kind::Unauthenticated`] for a caller that never said, or whose credentials have expired or were revoked.
     pub fn identity(&self) -> Result<Identity> {
         let identity = self.0.identity.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let identity = identity.ok_or_else(|| unauthenticated("call authenticate first"))?;
         if identity.expires <= SystemTime::now() {
             return Err(unauthenticated("the credentials have expired"));
+        }
+        if identity.revoked.is_cancelled() {
+            return Err(unauthenticated("the API key was revoked"));
         }
         Ok(identity)
     }
@@ -204,12 +224,12 @@ mod tests {
     use super::*;
 
     fn somebody(role: Role, expires: SystemTime) -> Identity {
-        Identity { user_id: "u".into(), role, expires }
+        Identity { user_id: "u".into(), role, expires, revoked: CancellationToken::new() }
     }
 
     #[test]
     fn a_role_may_what_lower_roles_may() {
-        let caller = Caller::new(None, None);
+        let caller = Caller::nobody();
         assert_eq!(caller.require(Role::Viewer).unwrap_err().kind(), &Kind::Unauthenticated);
         let later = SystemTime::now() + Duration::from_secs(3600);
         caller.bind(somebody(Role::Operator, later));
@@ -225,7 +245,7 @@ mod tests {
 
     #[test]
     fn a_role_ends_with_its_credentials() {
-        let caller = Caller::new(None, Some(somebody(Role::Admin, SystemTime::now())));
+        let caller = Caller::new(None, None, Some(somebody(Role::Admin, SystemTime::now())));
         assert_eq!(caller.require(Role::Viewer).unwrap_err().kind(), &Kind::Unauthenticated);
         assert!(!caller.sees_host());
     }
@@ -240,7 +260,7 @@ mod tests {
         for harmless in ["rtsp://pi:8554/camera0", "30/1 per second", "and/or", "a / b", ""] {
             assert_eq!(without_host_paths(harmless), harmless);
         }
-        let admin = Caller::new(None, Some(somebody(Role::Admin, SystemTime::now() + Duration::from_secs(60))));
+        let admin = Caller::new(None, None, Some(somebody(Role::Admin, SystemTime::now() + Duration::from_secs(60))));
         assert_eq!(admin.may_read("/dev/video0"), "/dev/video0");
     }
 }

@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc, time::Instant};
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
-use super::{Notification, access::Caller, cameras::View, events::Subscribers, files::Kind, token::Tokens};
+use super::{Credentials, Notification, access::Caller, cameras::View, events::Subscribers, files::Kind};
 use crate::{
     camera::Cameras,
     output::snapshot::SnapshotRequest,
@@ -23,8 +23,8 @@ pub struct Gateway {
     pub paths: Paths,
     /// Where files are.
     pub folders: Folders,
-    /// Tells good tokens from bad ones.
-    pub tokens: Tokens,
+    /// Tells good credentials from bad ones.
+    pub credentials: Credentials,
     /// Where RTSP is served.
     pub rtsp: RtspAddress,
     /// What a caller gets who asks for nothing in particular.

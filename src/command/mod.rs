@@ -5,11 +5,14 @@
 //! wire shapes of parameters, replies and notifications stand here.
 
 pub mod access;
+mod attempts;
 pub mod cameras;
+mod credentials;
 pub mod events;
 pub mod files;
 mod gateway;
 pub mod health;
+pub mod keys;
 pub mod library;
 pub mod metrics;
 mod notification;
@@ -26,6 +29,7 @@ mod within;
 use std::time::Duration;
 
 pub use access::Role;
+pub use credentials::Credentials;
 pub use gateway::{Defaults, Gateway, NOTIFICATIONS, RtspAddress};
 pub use notification::{News, Notification, RecordingStatus, announce};
 use serde::{Serialize, de::DeserializeOwned};

@@ -20,7 +20,7 @@ impl Command for Ping {
     }
 }
 
-/// `authenticate`: binds a role to the conversation until the token's expiry.
+/// `authenticate`: binds a role to the conversation until the token's or key's expiry.
 pub struct Authenticate;
 
 /// The parameters of [`Authenticate`].
@@ -46,7 +46,7 @@ impl Command for Authenticate {
     type Reply = Authenticated;
 
     async fn run(params: AuthenticateParams, caller: &Caller, gateway: &Gateway) -> Result<Authenticated> {
-        let identity = gateway.tokens.verify(&params.auth_token)?;
+        let identity = gateway.credentials.verify(&params.auth_token, caller.address())?;
         tracing::info!(session = %caller.session_id(), user = identity.user_id, role = %identity.role, "authenticated");
         let reply = Authenticated {
             authenticated: true,

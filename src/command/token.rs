@@ -12,6 +12,7 @@ use std::{
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, errors::ErrorKind};
 use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::access::{Identity, Role, unauthenticated};
@@ -87,6 +88,8 @@ fn make(file: &Path) -> std::io::Result<()> {
     made.and(removed)
 }
 
+const EXPIRED: &str = "the token has expired";
+
 #[derive(Serialize, Deserialize)]
 struct Claims {
     user_id: String,
@@ -107,7 +110,7 @@ pub fn make_token(secret: &Secret, role: Role, expiry: Duration, user_id: &str) 
 }
 
 /// Tells good tokens from bad ones.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Tokens {
     key: DecodingKey,
     validation: Validation,
@@ -127,7 +130,7 @@ impl Tokens {
     /// [`crate::error::Kind::Unauthenticated`] with the reason.
     pub fn verify(&self, token: &str) -> Result<Identity> {
         let reason = |error: jsonwebtoken::errors::Error| match error.kind() {
-            ErrorKind::ExpiredSignature => "the token has expired",
+            ErrorKind::ExpiredSignature => EXPIRED,
             ErrorKind::InvalidSignature => "the token was not signed with this service's secret",
             ErrorKind::InvalidAlgorithm => "the token is not signed with HS256",
             ErrorKind::MissingRequiredClaim(_) | ErrorKind::Json(_) => {
@@ -141,7 +144,13 @@ impl Tokens {
         let expires = UNIX_EPOCH
             .checked_add(Duration::from_secs(exp))
             .ok_or_else(|| unauthenticated("the token ends after the end of time"))?;
-        Ok(Identity { user_id, role, expires })
+        // The library still takes it in the very second of its end, when no session lasts any more (RFC 7519, 4.1.4: "on
+        // or after").
+        if expires <= SystemTime::now() {
+            return Err(unauthenticated(EXPIRED));
+        }
+        // Nobody keeps a list of tokens: one is good until its end.
+        Ok(Identity { user_id, role, expires, revoked: CancellationToken::new() })
     }
 }
 
@@ -201,6 +210,39 @@ mod tests {
                     assert!(token.is_empty() || !error.chain().contains(&token));
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_token_is_over_in_the_second_of_its_end() {
+        let token = make_token(&secret(), Role::Viewer, Duration::ZERO, "u").unwrap();
+        let error = Tokens::new(&secret()).verify(&token).unwrap_err();
+        assert_eq!(error.message(), "the token has expired");
+    }
+
+    /// What a token says of its own signature is not believed: the signature of each of these is a good HS256 one, or
+    /// missing.
+    #[test]
+    fn other_algorithms_are_refused() {
+        let good = make_token(&secret(), Role::Admin, HOUR, "u").unwrap();
+        let claims = good.split('.').nth(1).unwrap();
+        let key = EncodingKey::from_secret(&secret().0);
+        for (name, header) in [
+            ("HS256", "eyJhbGciOiJIUzI1NiJ9"),
+            ("HS384", "eyJhbGciOiJIUzM4NCJ9"),
+            ("RS256", "eyJhbGciOiJSUzI1NiJ9"),
+            ("PS256", "eyJhbGciOiJQUzI1NiJ9"),
+            ("ES256", "eyJhbGciOiJFUzI1NiJ9"),
+            ("EdDSA", "eyJhbGciOiJFZERTQSJ9"),
+            ("none", "eyJhbGciOiJub25lIn0"),
+            ("None", "eyJhbGciOiJOb25lIn0"),
+            ("NONE", "eyJhbGciOiJOT05FIn0"),
+        ] {
+            let message = format!("{header}.{claims}");
+            let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &key, Algorithm::HS256).unwrap();
+            let verify = |signature: &str| Tokens::new(&secret()).verify(&format!("{message}.{signature}"));
+            assert_eq!(verify(&signature).is_ok(), name == "HS256", "{name}");
+            assert_eq!(verify("").unwrap_err().kind(), &Kind::Unauthenticated, "{name}");
         }
     }
 

@@ -26,7 +26,7 @@ pub struct Security {
     pub rate_limiting: RateLimiting,
     /// The health server.
     pub health: Health,
-    /// Origins of web pages that may call; `*` is any. Empty: none but the service's own.
+    /// Origins of web pages that may open a WebSocket, besides those of the service's own host; `*` is any.
     pub cors_origins: Vec<String>,
 }
 

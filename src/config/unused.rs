@@ -11,10 +11,8 @@ const ONE_FILE: &str = "a recording is one file";
 
 /// Full path (a last part of `*` stands for all below), and what happens instead.
 const UNUSED: &[(&str, &str)] = &[
-    ("security.api_keys.storage_file", "clients show tokens"),
     ("security.ssl.*", "connections are not encrypted; put a TLS proxy in front"),
     ("security.rate_limiting.*", "server.max_connections is the only limit"),
-    ("security.cors_origins", "no web page of another origin is let in"),
     ("mediamtx.api_port", ENGINE),
     ("mediamtx.webrtc_port", ENGINE),
     ("mediamtx.hls_port", ENGINE),

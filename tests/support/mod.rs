@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
 pub mod peers;
+pub mod process;
 pub mod rpc;
 
 use std::{fs, path::PathBuf, time::Duration};

@@ -4,7 +4,7 @@
 //! does not read, nothing more is read from it, and past the write timeout it is dropped. Notifications wait in the
 //! broadcast ring that all sockets share; a socket that falls behind the ring is dropped too. Neither delays another.
 
-use std::{future::poll_fn, ops::ControlFlow, pin::Pin, sync::Arc, task::Poll, time::Duration};
+use std::{future::poll_fn, net::IpAddr, ops::ControlFlow, pin::Pin, sync::Arc, task::Poll, time::Duration};
 
 use futures_util::{SinkExt, StreamExt, stream::FuturesUnordered};
 use hyper::upgrade::OnUpgrade;
@@ -28,7 +28,7 @@ use warp::{
 use super::{Table, envelope};
 use crate::{
     api::{
-        credentials, errors,
+        Settings, credentials, errors, origin,
         upgrade::{self, WebSocket},
     },
     command::{Gateway, Notification, access::Caller},
@@ -45,6 +45,7 @@ const CLOSE_WAIT: Duration = Duration::from_secs(2);
 /// What all sockets share.
 pub(in crate::api) struct Sockets {
     settings: Arc<config::Server>,
+    origins: Vec<String>,
     table: Arc<Table>,
     gateway: Arc<Gateway>,
     tasks: TaskTracker,
@@ -53,9 +54,10 @@ pub(in crate::api) struct Sockets {
 
 impl Sockets {
     /// No sockets yet. Their tasks and those of their commands are counted in `tasks`.
-    pub(in crate::api) fn new(settings: config::Server, gateway: Arc<Gateway>, tasks: TaskTracker) -> Self {
-        let places = Arc::new(Semaphore::new(settings.max_connections as usize));
-        Self { settings: Arc::new(settings), table: Arc::default(), gateway, tasks, places }
+    pub(in crate::api) fn new(settings: Settings, gateway: Arc<Gateway>, tasks: TaskTracker) -> Self {
+        let Settings { server, origins } = settings;
+        let places = Arc::new(Semaphore::new(server.max_connections as usize));
+        Self { settings: Arc::new(server), origins, table: Arc::default(), gateway, tasks, places }
     }
 
     /// The path they are opened on.
@@ -64,10 +66,18 @@ impl Sockets {
     }
 
     /// Answers a request for a socket and, where the answer is yes, serves the socket in a task of its own.
-    pub(in crate::api) fn open(&self, headers: &HeaderMap, on_upgrade: Option<OnUpgrade>) -> Response {
-        let caller = match credentials::caller(headers, &self.gateway.tokens) {
+    pub(in crate::api) fn open(
+        &self,
+        headers: &HeaderMap,
+        address: Option<IpAddr>,
+        on_upgrade: Option<OnUpgrade>,
+    ) -> Response {
+        if let Err(refusal) = origin::check(headers, &self.origins) {
+            return *refusal;
+        }
+        let caller = match credentials::caller(headers, address, &self.gateway.credentials) {
             Ok(caller) => caller,
-            Err(error) => return errors::http(&error, &Caller::new(None, None)),
+            Err(error) => return errors::http(&error, &Caller::nobody()),
         };
         let reply = match upgrade::accept(headers) {
             Ok(reply) => reply,

@@ -7,6 +7,9 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, tungstenite::client::IntoClientRequest};
 
+#[path = "identity_tests.rs"]
+mod identity;
+
 use super::*;
 use crate::{
     api::fixture::{DEADLINE, Served, http},

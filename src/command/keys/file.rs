@@ -52,7 +52,10 @@ pub fn add(file: &Path, wish: &Wish) -> Result<(Record, String)> {
 /// # Errors
 /// When there is no such key, or the file cannot be read, understood or written.
 pub fn revoke(file: &Path, id: &str) -> Result<Record> {
-    let unknown = || Error::not_found("key", id);
+    let unknown = || {
+        let message = format!("there is no key \"{id}\": camera-service key list shows those there are");
+        Error::new(Kind::NotFound { resource: "key", id: id.into() }, message)
+    };
     if !file.exists() {
         return Err(unknown());
     }
@@ -155,7 +158,8 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let file = home.path().join("new/api-keys.json");
         assert_eq!(read(&file).unwrap(), []);
-        assert_eq!(revoke(&file, "0badf00d").unwrap_err().message(), "there is no key \"0badf00d\"");
+        let unknown = revoke(&file, "0badf00d").unwrap_err();
+        assert!(unknown.message().contains("0badf00d") && unknown.message().contains("key list"), "{unknown}");
         let (first, key) = add(&file, &wish()).unwrap();
         let (second, _) = add(&file, &Wish { life: None, ..wish() }).unwrap();
         assert_eq!(read(&file).unwrap(), [first.clone(), second.clone()]);
@@ -166,6 +170,20 @@ mod tests {
         assert_eq!(revoke(&file, &first.id).unwrap(), first);
         assert_eq!(read(&file).unwrap(), [second]);
         assert!(revoke(&file, &first.id).is_err());
+    }
+
+    #[test]
+    fn the_file_belongs_to_whoever_its_folder_belongs_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("api-keys.json");
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(folder.path(), Some(1234), None).unwrap();
+        }
+        let owner = fs::metadata(folder.path()).unwrap().uid();
+        for _ in 0..2 {
+            add(&file, &wish()).unwrap();
+            assert_eq!(fs::metadata(&file).unwrap().uid(), owner);
+        }
     }
 
     #[test]

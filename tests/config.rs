@@ -162,7 +162,6 @@ fn a_file_of_an_existing_installation_loads_with_one_warning_for_each_key_withou
         .unwrap_or_else(|problems| panic!("{problems}"));
     let keys: Vec<&str> = loaded.warnings.iter().map(|warning| warning.key.as_str()).collect();
     let expected = [
-        "security.rate_limiting.requests_per_minute",
         "mediamtx.config_path",
         "mediamtx.codec.pixel_format",
         "mediamtx.health_check_interval",

@@ -104,3 +104,23 @@ async fn the_service_says_what_it_is_and_how_it_is() {
     }
     service.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_asks_too_often_is_told_when_to_come_again() {
+    let (folder, file) = support::configured(SMALL);
+    let config = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, config.replace("requests_per_minute: 1000000", "requests_per_minute: 5")).unwrap();
+    let service = Service::start_in(folder, file).await;
+    // Who the client is, is the first request.
+    let mut client = service.client("viewer").await;
+    for _ in 0..4 {
+        client.call("ping", json!({})).await.unwrap();
+    }
+    let refused = client.call("ping", json!({})).await.unwrap_err();
+    assert_eq!(refused["code"], -32040, "{refused}");
+    let after = refused["data"]["retry_after_ms"].as_u64().unwrap();
+    assert!((1..=12_000).contains(&after), "{refused}");
+    let mut other = support::rpc::Client::connect(service.app.control_address()).await;
+    assert_eq!(other.call("ping", json!({})).await.unwrap_err()["code"], -32040, "it is the same address");
+    service.stop().await;
+}

@@ -56,6 +56,7 @@ async fn allow(
     let caller = credentials::caller(&headers, address, &gateway.credentials)
         .map_err(|error| Refused { error, caller: Caller::nobody() })?;
     let refused = |error| Refused { error, caller: caller.clone() };
+    gateway.rates.admit(address).map_err(refused)?;
     let name = percent_encoding::percent_decode_str(name).decode_utf8().map_err(|_| {
         refused(Error::invalid_param("filename", "is not UTF-8", "encode the name of the list, byte by byte"))
     })?;

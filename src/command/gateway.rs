@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc, time::Instant};
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
-use super::{Credentials, Notification, access::Caller, cameras::View, events::Subscribers, files::Kind};
+use super::{Credentials, Notification, Rates, access::Caller, cameras::View, events::Subscribers, files::Kind};
 use crate::{
     camera::Cameras,
     output::snapshot::SnapshotRequest,
@@ -25,6 +25,8 @@ pub struct Gateway {
     pub folders: Folders,
     /// Tells good credentials from bad ones.
     pub credentials: Credentials,
+    /// Tells who asks too often.
+    pub rates: Rates,
     /// Where RTSP is served.
     pub rtsp: RtspAddress,
     /// What a caller gets who asks for nothing in particular.

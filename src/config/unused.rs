@@ -12,7 +12,7 @@ const ONE_FILE: &str = "a recording is one file";
 /// Full path (a last part of `*` stands for all below), and what happens instead.
 const UNUSED: &[(&str, &str)] = &[
     ("security.ssl.*", "connections are not encrypted; put a TLS proxy in front"),
-    ("security.rate_limiting.*", "server.max_connections is the only limit"),
+    ("security.rate_limiting.max_connections", "server.max_connections holds for all addresses together"),
     ("mediamtx.api_port", ENGINE),
     ("mediamtx.webrtc_port", ENGINE),
     ("mediamtx.hls_port", ENGINE),
@@ -28,7 +28,8 @@ const UNUSED: &[(&str, &str)] = &[
     ("recording.max_segment_size", ONE_FILE),
     ("snapshots.cleanup_after_days", KEPT),
     ("snapshots.max_count", KEPT),
-    ("storage.*", DISK),
+    ("storage.block_percent", DISK),
+    ("storage.fallback_path", DISK),
     ("retention_policy.*", KEPT),
     ("external_discovery.*", "streams of other machines are not looked for"),
 ];

@@ -48,6 +48,7 @@ pipelines_directory: {root}/pipelines
 server: {{ host: 127.0.0.1, port: 0 }}
 security:
   jwt: {{ secret_key: {SECRET} }}
+  rate_limiting: {{ requests_per_minute: 1000000 }}
   health: {{ port: 0, bind_address: 127.0.0.1 }}
 mediamtx: {{ host: 127.0.0.1, rtsp_port: 0 }}
 rtsp: {{ bind_address: 127.0.0.1 }}

@@ -72,11 +72,12 @@ impl Table {
         self.0.iter().map(|(name, method)| (*name, method.role))
     }
 
-    /// Makes a call: finds the method, asks whether the caller may, reads the parameters, runs the command.
+    /// Makes a call: asks whether there were too many, finds the method, asks whether the caller may, reads the parameters, runs the command.
     ///
     /// Who the caller is, is asked when the call begins to run and not before: `authenticate` may stand just ahead of
     /// it in the same batch.
     pub(super) async fn call(&self, call: Call, caller: &Caller, gateway: &Arc<Gateway>) -> Outcome {
+        gateway.rates.admit(caller.address()).map_err(|error| RpcError::of(&error, caller))?;
         let Some(method) = self.0.get(call.method.as_str()) else {
             return Err(RpcError::method_not_found(&match nearest(&call.method, self.0.keys().copied()) {
                 Some(name) => format!("did you mean \"{name}\"?"),

@@ -95,23 +95,28 @@ fn the_configured_file_is_the_one_that_is_used() {
     printed(with_file(&["key", "add", "--role", "viewer"]));
     assert!(file.exists() && !default.exists());
     fs::write(&file, "{").unwrap();
-    let complaint = with_file(&["run"]).stderr;
-    assert!(String::from_utf8(complaint).unwrap().contains("elsewhere/keys"), "the service goes by another file");
+    let complaint = with_file(&["key", "list"]).stderr;
+    assert!(String::from_utf8(complaint).unwrap().contains("elsewhere/keys"));
 }
 
-#[test]
-fn a_key_file_that_cannot_be_understood_is_named_and_nothing_starts() {
+#[tokio::test]
+async fn a_key_file_that_cannot_be_understood_is_named_and_left_alone_and_the_service_starts() {
     let (_folder, config, file) = configured();
     fs::create_dir_all(file.parent().unwrap()).unwrap();
     fs::write(&file, "{").unwrap();
     fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
-    for arguments in [&["run"][..], &["key", "list"], &["key", "add", "--role", "viewer"]] {
+    for arguments in [&["key", "list"][..], &["key", "add", "--role", "viewer"]] {
         let output = Command::new(BINARY).args(arguments).arg("--config").arg(&config).output().unwrap();
         let complaint = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{arguments:?}: {complaint}");
         let last = complaint.lines().last().unwrap();
         assert!(last.contains("api-keys.json") && last.contains("key add"), "{arguments:?}: {complaint}");
     }
+    let mut service = Process::start(&config, "human");
+    let warning = service.line("stay as they were").await;
+    assert!(warning.contains("api-keys.json") && warning.contains("key add"), "{warning}");
+    service.line("ws://").await;
+    assert_eq!(service.terminate().await.code(), Some(0));
     assert_eq!(fs::read_to_string(&file).unwrap(), "{");
 }
 
@@ -132,7 +137,7 @@ async fn a_running_service_follows_the_command_line_and_outlives_a_broken_file()
     let mut service = Process::start(&config, "human");
     let address = after(&service.line("ws://").await, "ws://").parse().unwrap();
     let made = printed(key(&config, &["add", "--role", "viewer"]));
-    service.line("were read again").await;
+    service.line("API keys were read").await;
     let mut client = Client::authenticated(address, &made).await;
     client.call("get_camera_list", json!({})).await.unwrap();
 
@@ -142,11 +147,11 @@ async fn a_running_service_follows_the_command_line_and_outlives_a_broken_file()
     assert!(warning.contains("api-keys.json"), "{warning}");
     client.call("get_camera_list", json!({})).await.unwrap();
     fs::write(&file, good).unwrap();
-    service.line("were read again").await;
+    service.line("API keys were read").await;
     client.call("get_camera_list", json!({})).await.unwrap();
 
     printed(key(&config, &["revoke", list(&config)[0]["id"].as_str().unwrap()]));
-    service.line("were read again").await;
+    service.line("API keys were read").await;
     assert_eq!(client.call("get_camera_list", json!({})).await.unwrap_err()["code"], -32001);
     drop(client);
     assert_eq!(service.terminate().await.code(), Some(0));

@@ -83,7 +83,7 @@ impl Served {
             paths,
             folders,
             rates: Rates::new(1_000_000),
-            credentials: Credentials::new(Tokens::new(&secret), Keys::load(&keys_in(&folder)).unwrap()),
+            credentials: Credentials::new(Tokens::new(&secret), Keys::load(&keys_in(&folder))),
             rtsp: rtsp_address,
             defaults: Defaults {
                 snapshot: SnapshotRequest {

@@ -225,7 +225,7 @@ impl Hands {
             rtsp: Arc::new(RtspServer::start(settings::rtsp(config), launch.clone())?),
             identities: Identities::load(&config.state_directory.join("identity.json"))?,
             secret: settings::secret(config)?,
-            keys: keys::Keys::load(&api_keys_file(config))?,
+            keys: keys::Keys::load(&api_keys_file(config)),
             launch,
         })
     }

@@ -11,6 +11,7 @@ use tokio::{
 };
 
 use super::{
+    controls::Desks,
     registry::{CameraRecord, CameraState, Registry},
     watch,
 };
@@ -104,6 +105,7 @@ pub(super) struct Inner {
     pub(super) paths: Paths,
     pub(super) offer: Offer,
     pub(super) events: broadcast::Sender<CameraEvent>,
+    pub(super) desks: Desks,
 }
 
 impl Cameras {
@@ -115,7 +117,8 @@ impl Cameras {
         devices: mpsc::Receiver<DeviceEvent>,
     ) -> (Self, JoinHandle<()>) {
         let (events, _) = broadcast::channel(EVENTS);
-        let cameras = Self(Arc::new(Inner { registry: Mutex::new(registry), paths, offer, events }));
+        let cameras =
+            Self(Arc::new(Inner { registry: Mutex::new(registry), paths, offer, events, desks: Desks::default() }));
         let task = tokio::spawn(watch::run(cameras.clone(), devices));
         (cameras, task)
     }

@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod cameras;
+pub mod controls;
 pub mod files;
 mod gateway;
 pub mod health;

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     api::errors::RpcError,
-    command::{Command, Gateway, Role, access::Caller, cameras, recordings, session, snapshots, streams},
+    command::{Command, Gateway, Role, access::Caller, cameras, controls, recordings, session, snapshots, streams},
     error::{Error, Kind, Result},
 };
 
@@ -39,6 +39,9 @@ impl Default for Table {
             method::<cameras::List>(),
             method::<cameras::Get>(),
             method::<cameras::GetCapabilities>(),
+            method::<controls::Get>(),
+            method::<controls::Set>(),
+            method::<controls::Reset>(),
             method::<streams::GetUrl>(),
             method::<snapshots::Take>(),
             method::<recordings::Start>(),

@@ -223,6 +223,7 @@ mod tests {
             write_only: false,
             inactive: false,
             grabbed: false,
+            volatile: false,
         };
         let button = DeviceControl {
             kind: ControlKind::Button,

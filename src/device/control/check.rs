@@ -74,6 +74,14 @@ pub(super) fn to_default(controls: &[Control], wanted: impl Fn(&Control) -> bool
     controls.iter().filter(settable).filter_map(change).collect()
 }
 
+/// Those of the controls `before` that have another value `now`, and that somebody had set: neither the camera nor an
+/// automatism rules them.
+pub(super) fn changed_since<'a>(before: &'a [Control], now: &[Control]) -> Vec<&'a Control> {
+    let set = |old: &&Control| !(old.read_only || old.inactive || old.grabbed || old.volatile);
+    let changed = |old: &&Control| now.iter().any(|new| new.id == old.id && new.value != old.value);
+    before.iter().filter(set).filter(changed).collect()
+}
+
 /// The error for a control that has no effect now.
 pub(super) fn inactive(control: &Control) -> Error {
     let message = format!(

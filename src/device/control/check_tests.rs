@@ -20,6 +20,7 @@ fn control(id: u32, name: &str, kind: ControlKind, (min, max, step): (i64, i64, 
         write_only: false,
         inactive: false,
         grabbed: false,
+        volatile: false,
     }
 }
 
@@ -164,6 +165,19 @@ fn defaults_go_to_what_can_be_set_and_differs() {
     let names: Vec<_> = to_default(&camera, |_| true).into_iter().map(|change| change.control.name).collect();
     assert_eq!(names, ["white_balance_automatic", "auto_exposure", "iso", "clock", "text", "bits"]);
     assert_eq!(to_default(&camera, Control::switches).len(), 3);
+}
+
+#[test]
+fn what_a_switch_changed_beside_itself_is_found() {
+    let before = camera();
+    let mut now = before.clone();
+    assert!(changed_since(&before, &now).is_empty());
+    // Brightness; the temperature, which is inactive; and the frames, which the camera counts.
+    for changed in [0, 2, 3] {
+        now[changed].value = Some(number(7));
+    }
+    let names: Vec<_> = changed_since(&before, &now).into_iter().map(|control| control.name.as_str()).collect();
+    assert_eq!(names, ["brightness"]);
 }
 
 fn wish() -> impl Strategy<Value = ControlValue> {

@@ -99,6 +99,8 @@ pub struct Control {
     pub inactive: bool,
     /// It cannot be set now, because of what the device does.
     pub grabbed: bool,
+    /// The device changes it by itself.
+    pub volatile: bool,
 }
 
 impl Control {
@@ -138,12 +140,13 @@ pub fn read(node: &Path) -> Result<Vec<Control>> {
 /// else the device failed. In each case what was set already has been put back.
 pub fn set(node: &Path, wishes: &BTreeMap<String, ControlValue>) -> Result<BTreeMap<String, Option<ControlValue>>> {
     let node = Node::open(node)?;
-    let changes = check::check(&node.controls()?, wishes)?;
+    let before = node.controls()?;
+    let changes = check::check(&before, wishes)?;
     let now: Vec<_> = changes.iter().filter(|change| !change.control.inactive).cloned().collect();
     node.test(&now)?;
     let (first, rest) =
         changes.iter().cloned().partition(|change| change.control.switches() && !change.control.inactive);
-    let mut setting = Setting::of(&node);
+    let mut setting = Setting::new(&node, before);
     setting.round(first)?;
     setting.round(rest)?;
     let read_back = |change: &Change| (change.control.name.clone(), node.value(&change.control).ok().flatten());
@@ -157,7 +160,7 @@ pub fn set(node: &Path, wishes: &BTreeMap<String, ControlValue>) -> Result<BTree
 /// Error: the device failed, or refused a default.
 pub fn reset(node: &Path) -> Result<Vec<Control>> {
     let node = Node::open(node)?;
-    let mut setting = Setting::of(&node);
+    let mut setting = Setting::new(&node, node.controls()?);
     // What is active now first, for a switch that goes back to automatic makes it inactive; and again what the
     // switches have made active.
     for round in [Round::Dependent, Round::Switches, Round::Dependent] {
@@ -178,24 +181,26 @@ enum Round {
 /// Changes under way, and how to undo them.
 struct Setting<'a> {
     node: &'a Node,
-    /// What was changed, with its control as it was before; the latest last.
-    done: Vec<Control>,
+    /// All controls as they were before.
+    before: Vec<Control>,
+    /// What was changed; the latest last.
+    done: Vec<u32>,
 }
 
 impl<'a> Setting<'a> {
-    fn of(node: &'a Node) -> Self {
-        Self { node, done: Vec::new() }
+    fn new(node: &'a Node, before: Vec<Control>) -> Self {
+        Self { node, before, done: Vec::new() }
     }
 
     fn touched(&self, id: u32) -> bool {
-        self.done.iter().any(|control| control.id == id)
+        self.done.contains(&id)
     }
 
     /// Makes these changes, or undoes everything.
     fn round(&mut self, changes: Vec<Change>) -> Result<()> {
         let made = self.node.still_settable(&changes).and_then(|()| {
             // From here on some may be set and others not.
-            self.done.extend(changes.iter().map(|change| change.control.clone()));
+            self.done.extend(changes.iter().map(|change| change.control.id));
             self.node.set(&changes)
         });
         made.inspect_err(|error| {
@@ -204,9 +209,22 @@ impl<'a> Setting<'a> {
         })
     }
 
-    /// Puts the old values back, the latest first: a dependent control while what it depends on still lets it be set.
+    /// Puts the old values back.
     fn undo(&self) {
-        for control in self.done.iter().rev() {
+        // The latest first: a dependent control while what it depends on still lets it be set.
+        for id in self.done.iter().rev() {
+            self.put_back(self.before.iter().filter(|control| control.id == *id));
+        }
+        // Drivers change dependent controls when a switch is set: one that leaves automatic gain takes over the gain of
+        // that moment.
+        match self.node.controls() {
+            Ok(now) => self.put_back(check::changed_since(&self.before, &now).into_iter()),
+            Err(error) => tracing::warn!(node = %self.node, %error, "controls may not be as they were"),
+        }
+    }
+
+    fn put_back<'b>(&self, controls: impl Iterator<Item = &'b Control>) {
+        for control in controls {
             let Some(value) = control.value.clone() else { continue };
             let back = Change { control: control.clone(), value };
             if let Err(error) = self.node.set(std::slice::from_ref(&back)) {

@@ -315,6 +315,7 @@ fn describe(answer: &v4l2_query_ext_ctrl) -> Option<Control> {
         write_only: has(bindings::V4L2_CTRL_FLAG_WRITE_ONLY),
         inactive: has(bindings::V4L2_CTRL_FLAG_INACTIVE),
         grabbed: has(bindings::V4L2_CTRL_FLAG_GRABBED),
+        volatile: has(bindings::V4L2_CTRL_FLAG_VOLATILE),
     })
 }
 

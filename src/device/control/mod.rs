@@ -1,10 +1,12 @@
 //! The controls of a camera: brightness, exposure and the like, read and set by V4L2's extended control ioctls.
 //!
-//! `check` judges a request before anything is set, `node` makes the ioctls, `menu` has the names of the usual menus.
+//! `check` judges a request before anything is set, `node` makes the ioctls, `describe` understands the answers and
+//! `menu` has the names of the usual menus.
 //! The node is opened for this once more, which V4L2 allows while pictures are taken from it. Every function here
 //! blocks for as long as the driver likes: call them on a thread that may be lost ([`on_thread`]).
 
 mod check;
+mod describe;
 mod menu;
 mod node;
 

@@ -21,9 +21,10 @@ use v4l2r::{
 };
 
 use super::{
-    super::answers::{failure, text},
+    super::answers::failure,
     Control, ControlKind, ControlValue, MenuItem,
     check::{Change, inactive},
+    describe::describe,
     menu,
 };
 use crate::error::{Error, Kind, Result};
@@ -32,8 +33,9 @@ use crate::error::{Error, Kind, Result};
 const MOST_CONTROLS: usize = 1024;
 /// Entries of a menu beyond this index are not asked for.
 const MOST_ITEMS: i64 = 256;
-/// Texts that may be longer than this, in bytes, are left out.
-const LONGEST_TEXT: i64 = 65_536;
+/// Where the ids of the controls begin that webcams have, and how many are asked for one by one.
+const USUAL: [u32; 2] = [bindings::V4L2_CID_BASE, bindings::V4L2_CID_CAMERA_CLASS_BASE];
+const USUAL_IDS: u32 = 64;
 
 /// An open device node.
 pub(super) struct Node {
@@ -84,18 +86,9 @@ impl Node {
         let mut controls = Vec::new();
         let mut names = HashSet::new();
         let mut last = 0;
-        // The driver is asked for the one after the last one, until it says that there is none.
-        while controls.len() < MOST_CONTROLS {
-            let answer = match self.query(last, QueryCtrlFlags::NEXT) {
-                Ok(answer) => answer,
-                Err(error) => match Errno::from_io_error(&error) {
-                    Some(Errno::INVAL | Errno::NOTTY) => break,
-                    _ => return Err(failure(&self.path, "VIDIOC_QUERY_EXT_CTRL", error)),
-                },
-            };
-            if answer.id <= last {
-                break;
-            }
+        while let Some(answer) = self.next(last)?
+            && controls.len() < MOST_CONTROLS
+        {
             last = answer.id;
             let Some(mut control) = describe(&answer) else { continue };
             if !names.insert(control.name.clone()) {
@@ -154,12 +147,36 @@ impl Node {
     pub(super) fn still_settable(&self, changes: &[Change]) -> Result<()> {
         for change in changes {
             let answer = self.query(change.control.id, QueryCtrlFlags::empty());
-            let answer = answer.map_err(|error| failure(&self.path, "VIDIOC_QUERY_EXT_CTRL", error))?;
+            let answer = answer.map_err(|error| self.unasked(error))?;
             if answer.flags & bindings::V4L2_CTRL_FLAG_INACTIVE != 0 {
                 return Err(inactive(&change.control));
             }
         }
         Ok(())
+    }
+
+    /// The driver's description of the first control after `last`; `None` if that was the last one.
+    fn next(&self, last: u32) -> Result<Option<v4l2_query_ext_ctrl>> {
+        let error = match self.query(last, QueryCtrlFlags::NEXT) {
+            Ok(answer) => return Ok(Some(answer).filter(|answer| answer.id > last)),
+            Err(error) => error,
+        };
+        match Errno::from_io_error(&error) {
+            Some(Errno::INVAL | Errno::NOTTY) => Ok(None),
+            // A webcam that does not answer for one of its controls has others: uvcvideo asks it only now.
+            Some(Errno::IO | Errno::PIPE | Errno::PROTO | Errno::TIMEDOUT) => {
+                tracing::debug!(node = %self, last, %error, "the control after this one cannot be asked for");
+                let usual = USUAL.into_iter().flat_map(|base| base..base + USUAL_IDS).filter(|id| *id > last);
+                let found = usual.filter_map(|id| self.query(id, QueryCtrlFlags::empty()).ok()).next();
+                // Nothing before it and nothing after it: the camera does not work.
+                if found.is_none() && last == 0 { Err(self.unasked(error)) } else { Ok(found) }
+            }
+            _ => Err(self.unasked(error)),
+        }
+    }
+
+    fn unasked(&self, error: io::Error) -> Error {
+        failure(&self.path, "VIDIOC_QUERY_EXT_CTRL", error)
     }
 
     fn query(&self, id: u32, flags: QueryCtrlFlags) -> io::Result<v4l2_query_ext_ctrl> {
@@ -276,58 +293,6 @@ impl Node {
     }
 }
 
-/// The control, without menu and value. `None` for what has not just one value, or cannot be used at all.
-fn describe(answer: &v4l2_query_ext_ctrl) -> Option<Control> {
-    let has = |flag| answer.flags & flag != 0;
-    let kind = match answer.type_ {
-        bindings::v4l2_ctrl_type_V4L2_CTRL_TYPE_INTEGER => ControlKind::Integer,
-        bindings::v4l2_ctrl_type_V4L2_CTRL_TYPE_BOOLEAN => ControlKind::Boolean,
-        bindings::v4l2_ctrl_type_V4L2_CTRL_TYPE_MENU => ControlKind::Menu,
-        bindings::v4l2_ctrl_type_V4L2_CTRL_TYPE_INTEGER_MENU => ControlKind::IntegerMenu,
-        bindings::v4l2_ctrl_type_V4L2_CTRL_TYPE_BUTTON => ControlKind::Button,
-        bindings::v4l2_ctrl_type_V4L2_CTRL_TYPE_INTEGER64 => ControlKind::Integer64,
-        bindings::v4l2_ctrl_type_V4L2_CTRL_TYPE_STRING if (0..LONGEST_TEXT).contains(&answer.maximum) => {
-            ControlKind::Text
-        }
-        bindings::v4l2_ctrl_type_V4L2_CTRL_TYPE_BITMASK => ControlKind::Bitmask,
-        _ => return None,
-    };
-    if has(bindings::V4L2_CTRL_FLAG_DISABLED) || answer.nr_of_dims != 0 {
-        return None;
-    }
-    let bits = |value: i64| if kind == ControlKind::Bitmask { value & i64::from(u32::MAX) } else { value };
-    let default = match kind {
-        ControlKind::Button | ControlKind::Text => None,
-        ControlKind::Boolean => Some(ControlValue::Boolean(answer.default_value != 0)),
-        _ => Some(ControlValue::Integer(bits(answer.default_value))),
-    };
-    Some(Control {
-        id: answer.id,
-        name: variable(&text(&answer.name.map(|byte| byte.to_ne_bytes()[0])), answer.id),
-        kind,
-        value: None,
-        default,
-        min: answer.minimum,
-        max: bits(answer.maximum),
-        step: answer.step,
-        menu: Vec::new(),
-        read_only: has(bindings::V4L2_CTRL_FLAG_READ_ONLY),
-        write_only: has(bindings::V4L2_CTRL_FLAG_WRITE_ONLY),
-        inactive: has(bindings::V4L2_CTRL_FLAG_INACTIVE),
-        grabbed: has(bindings::V4L2_CTRL_FLAG_GRABBED),
-        volatile: has(bindings::V4L2_CTRL_FLAG_VOLATILE),
-    })
-}
-
-/// `White Balance, Automatic` is `white_balance_automatic`, as `v4l2-ctl` has it.
-fn variable(name: &str, id: u32) -> String {
-    let words = name.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
-    match words.collect::<Vec<_>>().join("_").to_ascii_lowercase() {
-        empty if empty.is_empty() => format!("control_{id:x}"),
-        name => name,
-    }
-}
-
 fn zero_ended(value: &ControlValue) -> Vec<u8> {
     match value {
         ControlValue::Text(text) => text.bytes().chain([0]).collect(),
@@ -343,32 +308,6 @@ fn cause(ExtControlError { error_idx, error }: ExtControlError) -> (usize, io::E
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_are_those_of_v4l2_ctl() {
-        for (name, expected) in [
-            ("Brightness", "brightness"),
-            ("White Balance, Automatic", "white_balance_automatic"),
-            ("Integer 32 Bits", "integer_32_bits"),
-            ("S-Video  (2)", "s_video_2"),
-            ("--", "control_980900"),
-        ] {
-            assert_eq!(variable(name, 0x0098_0900), expected);
-        }
-    }
-
-    #[test]
-    fn only_what_has_one_value_is_a_control() {
-        let answer = |type_| v4l2_query_ext_ctrl { id: 5, type_, maximum: 10, ..Default::default() };
-        let kind = |answer| describe(&answer).map(|control| control.kind);
-        assert_eq!(kind(answer(bindings::v4l2_ctrl_type_V4L2_CTRL_TYPE_STRING)), Some(ControlKind::Text));
-        assert_eq!(kind(answer(bindings::v4l2_ctrl_type_V4L2_CTRL_TYPE_CTRL_CLASS)), None);
-        assert_eq!(kind(answer(bindings::v4l2_ctrl_type_V4L2_CTRL_TYPE_U8)), None);
-        let integer = answer(bindings::v4l2_ctrl_type_V4L2_CTRL_TYPE_INTEGER);
-        assert_eq!(kind(integer), Some(ControlKind::Integer));
-        assert_eq!(kind(v4l2_query_ext_ctrl { nr_of_dims: 1, ..integer }), None);
-        assert_eq!(kind(v4l2_query_ext_ctrl { flags: bindings::V4L2_CTRL_FLAG_DISABLED, ..integer }), None);
-    }
 
     #[test]
     fn a_node_that_has_no_controls_has_none() {

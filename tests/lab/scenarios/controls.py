@@ -9,7 +9,7 @@ from scenarios import Lab, scenario
 from service import Service
 from wait import wait_for
 
-INVALID_PARAMS, INVALID_STATE, PERMISSION_DENIED = -32602, -32020, -32002
+INVALID_PARAMS, INVALID_STATE, PERMISSION_DENIED, DEPENDENCY_FAILED = -32602, -32020, -32002, -32050
 
 
 def controls(service: Service, device: str) -> dict[str, dict]:
@@ -185,3 +185,45 @@ def controls_of_a_usb_webcam_disturb_no_frame(lab: Lab) -> None:
         raise AssertionError(controls(service, device))
     except RpcError as error:
         assert error.code == INVALID_STATE and error.data["state"] == "DISCONNECTED", error
+
+
+@scenario
+def controls_of_a_broken_kind_leave_the_others(lab: Lab) -> None:
+    """The camera refuses whatever is about its brightness. It has a contrast still."""
+    service = lab.service()
+    device = service.id_of(Webcam("Broken", port=3, serial="C2", fault="broken"))
+    there = controls(service, device)
+    assert "contrast" in there and "value" not in there.get("brightness", {}), there
+    assert put(service, device, contrast=7) == {"contrast": 7}
+
+
+@scenario
+def controls_that_a_camera_does_not_answer_for_hold_nobody_up(lab: Lab) -> None:
+    """The driver waits for the camera, and the callers are told so in time. Pictures flow as before, and when the camera
+    is well again, so are its controls."""
+    service = lab.service()
+    webcam = Webcam("Deaf", port=4, serial="C3", fault="deaf@10")
+    device = service.id_of(webcam)
+    reader = service.reader(device)
+    reader.wait_frames(20)
+    for _ in range(3):
+        try:
+            raise AssertionError(put(service, device, brightness=1, contrast=2))
+        except RpcError as error:
+            assert error.code == DEPENDENCY_FAILED, error
+            print(error, flush=True)
+    threads = [name for name in service.resources() if name.startswith("thread controls-")]
+    assert sum(service.resources()[name] for name in threads) <= 1, service.resources()
+    webcam.heal()
+
+    def well() -> bool:
+        try:
+            return put(service, device, brightness=3, contrast=4) == {"brightness": 3, "contrast": 4}
+        except RpcError as error:
+            assert error.code == DEPENDENCY_FAILED, error
+            return False
+
+    wait_for("the controls to work again", well)
+    reader.wait_frames(20)
+    reader.close()
+    Fixture(FIXTURE).assert_whole(reader)

@@ -14,6 +14,7 @@ use tokio::{
 };
 
 use super::{
+    controls::Desks,
     registry::{CameraRecord, CameraState, Registry},
     watch,
 };
@@ -109,6 +110,7 @@ pub(super) struct Inner {
     pub(super) events: broadcast::Sender<CameraEvent>,
     /// Whether somebody tells of devices still.
     pub(super) watching: AtomicBool,
+    pub(super) desks: Desks,
 }
 
 impl Cameras {
@@ -126,6 +128,7 @@ impl Cameras {
             offer,
             events,
             watching: AtomicBool::new(true),
+            desks: Desks::default(),
         }));
         let task = tokio::spawn(watch::run(cameras.clone(), devices));
         (cameras, task)

@@ -5,6 +5,7 @@
 //! the kernel's events and gives the paths their sources. What a camera delivers is a path (`path`).
 
 mod cameras;
+mod controls;
 pub mod identity;
 pub mod registry;
 mod watch;

@@ -7,6 +7,7 @@
 pub mod access;
 mod attempts;
 pub mod cameras;
+pub mod controls;
 mod credentials;
 pub mod events;
 pub mod files;

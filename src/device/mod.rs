@@ -1,10 +1,11 @@
 //! V4L2 capture devices of this machine: which are there, what they are, and what they can deliver.
 //!
-//! [`monitor`] watches them come and go and tells [`DeviceEvent`]s; [`probe`] asks one node what it is. Which device
-//! is `camera0` is not decided here (`camera`), and no picture is taken here (`pipeline`). udev and V4L2 ioctls are
-//! used in this module only.
+//! [`monitor`] watches them come and go and tells [`DeviceEvent`]s; [`probe`] asks one node what it is;
+//! [`control`] reads and sets its controls. Which device is `camera0` is not decided here (`camera`), and no picture is
+//! taken here (`pipeline`). udev and V4L2 ioctls are used in this module only.
 
 mod answers;
+pub mod control;
 mod list;
 mod modes;
 pub mod monitor;

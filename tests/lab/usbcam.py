@@ -19,6 +19,8 @@ that the device says it has none. Faults begin at the frame given and end at SIG
     slow     one frame a second
     nonsense the sizes of all formats are 0x0 (not ended by SIGUSR1; frame number ignored)
     mute     the request to stream is never answered (frame number ignored)
+    deaf     requests about brightness and contrast are never answered
+    broken   requests about brightness are refused (frame number ignored)
     refuse   no format is accepted any more (the device enumerates; frame number ignored)
     stall    every class request is refused, so that uvcvideo gives up on it (frame number ignored)
 
@@ -50,6 +52,7 @@ GET_STATUS, CLEAR_FEATURE, SET_FEATURE, SET_ADDRESS, GET_DESCRIPTOR = 0, 1, 3, 5
 GET_CONFIGURATION, SET_CONFIGURATION, GET_INTERFACE, SET_INTERFACE = 8, 9, 10, 11
 SET_CUR, GET_CUR, GET_MIN, GET_MAX, GET_RES, GET_LEN, GET_INFO, GET_DEF = 1, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x87
 VS_PROBE, VS_COMMIT = 1, 2
+PU_BRIGHTNESS, PU_CONTRAST = 2, 3
 
 
 def access_units(path: str) -> list[bytes]:
@@ -93,11 +96,12 @@ class Camera:
             1: uvc.device(bool(options.serial)), 2: uvc.configuration(self.modes), 6: uvc.qualifier()}
         self.probe = self.commit = uvc.stream_control(self.modes[0], 1, uvc.INTERVALS[0])
         # Processing unit controls: selector -> minimum, maximum, resolution, default, current.
-        self.controls = {2: [0, 255, 1, 128, 128], 3: [0, 100, 1, 50, 50]}
+        self.controls = {PU_BRIGHTNESS: [0, 255, 1, 128, 128], PU_CONTRAST: [0, 100, 1, 50, 50]}
         self.socket: socket.socket
         self.wake = threading.Condition()
         self.waiting: list[int] = []  # sequence numbers of bulk transfers the host has submitted
         self.unanswered: list[int] = []  # of control requests that get no answer
+        self.delivered = 0  # pictures
         self.run = 0  # how often the host has started the stream
 
     def _offer(self, mode: uvc.Mode, pictures: list[bytes]) -> None:
@@ -128,7 +132,7 @@ class Camera:
     # Frames, on a thread of their own.
 
     def pump(self) -> None:
-        toggle, delivered, due = 0, 0, time.monotonic()
+        toggle, due = 0, time.monotonic()
         run, position = 0, 0
         while True:
             with self.wake:
@@ -141,7 +145,7 @@ class Camera:
             mode = self.modes[uvc.stream_choice(self.commit)[0] - 1]
             pictures = self.pictures[mode.kind]
             picture = pictures[position % len(pictures)]
-            fault = self.fault if delivered >= self.fault_from else "none"
+            fault = self.fault if self.delivered >= self.fault_from else "none"
             if fault == "freeze":
                 while self.fault == "freeze":
                     time.sleep(0.05)
@@ -157,7 +161,7 @@ class Camera:
             time.sleep(max(0.0, due - time.monotonic()))
             toggle ^= 1
             self._send(picture, toggle, run, ends=True)
-            delivered, position = delivered + 1, position + 1
+            self.delivered, position = self.delivered + 1, position + 1
 
     def _send(self, picture: bytes, toggle: int, run: int, ends: bool) -> None:
         """One picture, cut into payloads with the two-byte header (2.4.3.3): frame identifier, end of frame.
@@ -210,8 +214,11 @@ class Camera:
             self.socket.sendall(struct.pack(">IIIIIi24x", RET_UNLINK, sequence, 0, 0, 0, ECONNRESET if found else 0))
 
     def _is_mute(self, setup: bytes) -> bool:
-        """Whether this is the request to stream, and it is not answered. What waits has waited when the fault ends."""
-        _, request, value, index, _ = struct.unpack("<BBHHH", setup)
+        """Whether this is the request to stream, or one for a control, and it is not answered. What waits has waited
+        when the fault ends."""
+        kind, request, value, index, _ = struct.unpack("<BBHHH", setup)
+        if self.fault == "deaf" and self.delivered >= self.fault_from:
+            return kind & 0x60 == 0x20 and index == uvc.PROCESSING_UNIT << 8
         return self.fault == "mute" and (request, value >> 8, index & 255) == (SET_CUR, VS_COMMIT, 1)
 
     def _control(self, setup: bytes, data: bytes) -> bytes | None:
@@ -225,6 +232,8 @@ class Camera:
         if interface == 1 and selector in (VS_PROBE, VS_COMMIT):
             return self._streaming(request, selector, data)
         if interface == 0 and unit == uvc.PROCESSING_UNIT and selector in self.controls:
+            if self.fault == "broken" and selector == PU_BRIGHTNESS:
+                return None
             return self._processing(request, self.controls[selector], data)
         if interface == 0 and unit == 0 and request in (GET_CUR, GET_INFO):
             return b"\0"

@@ -12,8 +12,8 @@ use super::{
 use crate::{
     api::errors::RpcError,
     command::{
-        Command, Gateway, Role, access::Caller, cameras, events, library, metrics, recordings, session, snapshots,
-        streams, system,
+        Command, Gateway, Role, access::Caller, cameras, controls, events, library, metrics, recordings, session,
+        snapshots, streams, system,
     },
     error::{Error, Kind, Result},
 };
@@ -42,6 +42,9 @@ impl Default for Table {
             method::<cameras::List>(),
             method::<cameras::Get>(),
             method::<cameras::GetCapabilities>(),
+            method::<controls::Get>(),
+            method::<controls::Set>(),
+            method::<controls::Reset>(),
             method::<streams::GetUrl>(),
             method::<streams::GetStatus>(),
             method::<streams::List>(),

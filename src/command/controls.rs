@@ -1,0 +1,259 @@
+//! The controls of a camera, such as brightness: what they are, setting them, and back to the defaults.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{
+    Command, Gateway,
+    access::{Caller, Role},
+    cameras::OneCamera,
+};
+use crate::{
+    device::control::{Control as DeviceControl, ControlKind, ControlValue, MenuItem as DeviceMenuItem},
+    error::{Error, Result},
+};
+
+/// A control on the wire.
+#[derive(Debug, Serialize)]
+pub struct Control {
+    name: String,
+    id: u32,
+    #[serde(rename = "type")]
+    kind: Type,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    default: Option<Value>,
+    min: i64,
+    max: i64,
+    step: u64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    menu: Vec<MenuItem>,
+    read_only: bool,
+    inactive: bool,
+    grabbed: bool,
+}
+
+/// What a control takes, by the names that V4L2 has for it.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Type {
+    /// A number.
+    Integer,
+    /// True or false.
+    Boolean,
+    /// The index of an entry.
+    Menu,
+    /// The index of an entry that is a number.
+    IntegerMenu,
+    /// True, to press it.
+    Button,
+    /// A large number.
+    Integer64,
+    /// A text.
+    String,
+    /// Bits of a number.
+    Bitmask,
+}
+
+/// An entry of a menu.
+#[derive(Debug, Serialize)]
+pub struct MenuItem {
+    index: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'static str>,
+}
+
+/// The reply of [`Get`] and [`Reset`].
+#[derive(Debug, Serialize)]
+pub struct Controls {
+    device: String,
+    controls: Vec<Control>,
+}
+
+/// `get_camera_controls`: every control of a camera.
+pub struct Get;
+
+impl Command for Get {
+    const METHOD: &'static str = "get_camera_controls";
+    const ROLE: Option<Role> = Some(Role::Viewer);
+    type Params = OneCamera;
+    type Reply = Controls;
+
+    async fn run(params: OneCamera, _: &Caller, gateway: &Gateway) -> Result<Controls> {
+        gateway.cameras.controls(&params.device).await.map(Controls::of)
+    }
+}
+
+/// `set_camera_control`: sets controls, all or none.
+pub struct Set;
+
+/// The parameters of [`Set`].
+#[derive(Debug, Deserialize)]
+pub struct SetParams {
+    device: String,
+    controls: BTreeMap<String, Value>,
+}
+
+/// The reply of [`Set`].
+#[derive(Debug, Serialize)]
+pub struct ControlsSet {
+    device: String,
+    controls: BTreeMap<String, Option<Value>>,
+}
+
+impl Command for Set {
+    const METHOD: &'static str = "set_camera_control";
+    const ROLE: Option<Role> = Some(Role::Operator);
+    type Params = SetParams;
+    type Reply = ControlsSet;
+
+    async fn run(params: SetParams, _: &Caller, gateway: &Gateway) -> Result<ControlsSet> {
+        let wishes = params.wishes()?;
+        let (device, set) = gateway.cameras.set_controls(&params.device, wishes).await?;
+        let controls = set.into_iter().map(|(name, value)| (name, value.map(written))).collect();
+        Ok(ControlsSet { device, controls })
+    }
+}
+
+/// `reset_camera_controls`: sets every control to its default.
+pub struct Reset;
+
+impl Command for Reset {
+    const METHOD: &'static str = "reset_camera_controls";
+    const ROLE: Option<Role> = Some(Role::Operator);
+    type Params = OneCamera;
+    type Reply = Controls;
+
+    async fn run(params: OneCamera, _: &Caller, gateway: &Gateway) -> Result<Controls> {
+        gateway.cameras.reset_controls(&params.device).await.map(Controls::of)
+    }
+}
+
+impl SetParams {
+    fn wishes(&self) -> Result<BTreeMap<String, ControlValue>> {
+        self.controls.iter().map(|(name, value)| Ok((name.clone(), wish(name, value)?))).collect()
+    }
+}
+
+/// The value that a caller wants a control to have.
+fn wish(name: &str, value: &Value) -> Result<ControlValue> {
+    let whole = |number: &serde_json::Number| {
+        // Some languages write every number with a fraction: 5.0 is 5. Above 2^53 such a number is a guess.
+        let float = number.as_f64().filter(|float| float.fract() == 0.0 && float.abs() < 9_007_199_254_740_992.0);
+        number.as_i64().or(float.map(|float| float as i64))
+    };
+    let read = match value {
+        Value::Bool(on) => Some(ControlValue::Boolean(*on)),
+        Value::Number(number) => whole(number).map(ControlValue::Integer),
+        Value::String(text) => Some(ControlValue::Text(text.clone())),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    };
+    read.ok_or_else(|| {
+        let rule = "must be a whole number of 64 bits, true or false, or a string";
+        Error::invalid_param(format!("controls.{name}"), rule, "get_camera_controls says which of them")
+    })
+}
+
+fn written(value: ControlValue) -> Value {
+    match value {
+        ControlValue::Boolean(on) => json!(on),
+        ControlValue::Integer(number) => json!(number),
+        ControlValue::Text(text) => json!(text),
+    }
+}
+
+impl Controls {
+    fn of((device, controls): (String, Vec<DeviceControl>)) -> Self {
+        Self { device, controls: controls.into_iter().map(Control::of).collect() }
+    }
+}
+
+impl Control {
+    fn of(control: DeviceControl) -> Self {
+        Self {
+            name: control.name,
+            id: control.id,
+            kind: match control.kind {
+                ControlKind::Integer => Type::Integer,
+                ControlKind::Boolean => Type::Boolean,
+                ControlKind::Menu => Type::Menu,
+                ControlKind::IntegerMenu => Type::IntegerMenu,
+                ControlKind::Button => Type::Button,
+                ControlKind::Integer64 => Type::Integer64,
+                ControlKind::Text => Type::String,
+                ControlKind::Bitmask => Type::Bitmask,
+            },
+            value: control.value.map(written),
+            default: control.default.map(written),
+            min: control.min,
+            max: control.max,
+            step: control.step,
+            menu: control
+                .menu
+                .iter()
+                .map(|DeviceMenuItem { index, name }| MenuItem { index: *index, name: *name })
+                .collect(),
+            read_only: control.read_only,
+            inactive: control.inactive,
+            grabbed: control.grabbed,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_control_is_written_with_what_it_has() {
+        let control = DeviceControl {
+            id: 9_963_800,
+            name: "power_line_frequency".into(),
+            kind: ControlKind::Menu,
+            value: Some(ControlValue::Integer(1)),
+            default: Some(ControlValue::Integer(2)),
+            min: 0,
+            max: 2,
+            step: 1,
+            menu: vec![DeviceMenuItem { index: 0, name: Some("Disabled") }, DeviceMenuItem { index: 9, name: None }],
+            read_only: false,
+            write_only: false,
+            inactive: false,
+            grabbed: false,
+            volatile: false,
+        };
+        let button = DeviceControl {
+            kind: ControlKind::Button,
+            value: None,
+            default: None,
+            menu: Vec::new(),
+            ..control.clone()
+        };
+        assert_eq!(
+            serde_json::to_value(Control::of(control)).unwrap(),
+            json!({"name": "power_line_frequency", "id": 9_963_800, "type": "menu", "value": 1, "default": 2, "min": 0,
+                   "max": 2, "step": 1, "menu": [{"index": 0, "name": "Disabled"}, {"index": 9}],
+                   "read_only": false, "inactive": false, "grabbed": false})
+        );
+        assert_eq!(
+            serde_json::to_value(Control::of(button)).unwrap(),
+            json!({"name": "power_line_frequency", "id": 9_963_800, "type": "button", "min": 0, "max": 2, "step": 1,
+                   "read_only": false, "inactive": false, "grabbed": false})
+        );
+    }
+
+    #[test]
+    fn values_are_read_in_every_way_clients_write_them() {
+        assert_eq!(wish("x", &json!(5.0)).unwrap(), ControlValue::Integer(5));
+        assert_eq!(wish("x", &json!(i64::MAX)).unwrap(), ControlValue::Integer(i64::MAX));
+        assert_eq!(wish("x", &json!(false)).unwrap(), ControlValue::Boolean(false));
+        assert_eq!(wish("x", &json!("50 Hz")).unwrap(), ControlValue::Text("50 Hz".into()));
+        for bad in [json!(null), json!([1]), json!({}), json!(1.5), json!(u64::MAX), json!(1e300)] {
+            let error = wish("brightness", &bad).unwrap_err();
+            assert!(error.message().starts_with("parameter \"controls.brightness\" must be"), "{bad}: {error}");
+        }
+    }
+}

@@ -2,7 +2,7 @@
 
 mod support;
 
-use camera_service::{error::Error, path::Phase};
+use camera_service::{error::Error, mode::Mode, path::Phase};
 use serde_json::json;
 use support::{Camera, SMALL, Service, peers::ffprobe};
 
@@ -107,6 +107,44 @@ async fn the_status_says_what_the_pipeline_does_and_why() {
     let because = pipeline["reasons"].to_string();
     assert!(because.contains("nvv4l2h264enc: not installed"), "{because}");
     assert_eq!(pipeline["dropped"]["broken"], 0, "{status}");
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_configuration_says_of_a_camera_is_done() {
+    let pins = "
+camera:
+  test_pattern: never
+  devices:
+    - match: { path: platform-usb-1 }
+      id: camera7
+      name: Front door
+      mode: { format: YUYV, width: 640, height: 360, fps: 30 }
+      encoder: openh264enc
+      bitrate: 700k
+    - match: { serial: HIDDEN }
+      ignore: true
+";
+    let service = Service::start(pins).await;
+    let mut client = service.client("admin").await;
+    // The mode is offered among others, and the default size is not it.
+    let mut door = Camera::usb(0, "1", None);
+    let offered = door.capture.modes[0];
+    for (width, height) in [(1280, 720), (320, 180)] {
+        door.capture.modes.push(Mode { width, height, ..offered });
+    }
+    service.plug(&Camera::usb(2, "2", Some("HIDDEN"))).await;
+    service.plug(&door).await;
+    let status = service.streaming("camera7").await;
+    let told = client.call("get_camera_status", json!({ "device": "camera7" })).await.unwrap();
+    assert_eq!((&told["name"], &told["resolution"]), (&json!("Front door"), &json!("640x360")), "{told}");
+    let pipeline = &told["pipeline"];
+    assert_eq!((&pipeline["encoder"], &pipeline["mode"]), (&json!("openh264enc"), &json!("YUYV 640x360@30")), "{told}");
+    let settings = &status.plan.unwrap().settings;
+    let bitrate = settings.iter().find(|setting| setting.property == "bitrate").unwrap();
+    assert_eq!((bitrate.element, bitrate.value.as_str()), ("encoder", "700000"));
+    let list = client.call("get_camera_list", json!({})).await.unwrap();
+    assert_eq!(list["total"], 1, "the other one is ignored: {list}");
     service.stop().await;
 }
 

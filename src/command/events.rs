@@ -14,7 +14,8 @@ use super::{
 };
 use crate::error::Result;
 
-/// Every topic there is.
+/// Every topic there is. `system.startup` is there for clients that name it: when the service starts, nobody has
+/// subscribed yet.
 pub const TOPICS: [&str; 10] = [
     "camera.connected",
     "camera.disconnected",

@@ -11,7 +11,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use super::access::{Caller, Role};
 use crate::{
     error::{Error, Kind as Failure, Result},
-    output::storage::FileName,
+    output::{recorder, snapshot, storage::FileName},
 };
 
 /// Left as they are in a URL (RFC 3986 section 2.3); everything else is encoded.
@@ -38,8 +38,8 @@ impl Kind {
     /// Endings of its files, in small letters and without dots.
     pub fn extensions(self) -> &'static [&'static str] {
         match self {
-            Self::Recording => &["mp4", "mkv"],
-            Self::Snapshot => &["jpg", "jpeg", "png"],
+            Self::Recording => recorder::EXTENSIONS,
+            Self::Snapshot => snapshot::EXTENSIONS,
         }
     }
 

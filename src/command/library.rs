@@ -115,13 +115,18 @@ impl<L: Library> Command for List<L> {
         let Within(limit) = params.limit.unwrap_or(Within(USUAL_LIMIT));
         let Within(offset) = params.offset.unwrap_or(Within(0));
         let folder = gateway.folder(L::KIND).to_owned();
-        let mut stored = on_disk(move || storage::list(&folder, L::KIND.extensions())).await?;
-        if let Some(device) = device {
-            stored.retain(|file| gateway.folders.pattern.device(file.name.as_str()) == Some(device.as_str()));
-        }
-        if params.order.unwrap_or_default() == Order::Oldest {
-            stored.reverse();
-        }
+        let (pattern, order) = (gateway.folders.pattern.clone(), params.order.unwrap_or_default());
+        let stored = on_disk(move || {
+            let mut stored = storage::list(&folder, L::KIND.extensions())?;
+            if let Some(device) = device {
+                stored.retain(|file| pattern.device(file.name.as_str()) == Some(device.as_str()));
+            }
+            if order == Order::Oldest {
+                stored.reverse();
+            }
+            Ok(stored)
+        })
+        .await?;
         let page = stored.iter().skip(offset as usize).take(limit as usize);
         Ok(FileList {
             files: page.map(|file| File::new(L::KIND, file, gateway)).collect(),
@@ -162,10 +167,9 @@ impl<L: Library> Command for Delete<L> {
             let kind = Failure::InvalidState { state: "RECORDING".into(), allowed: vec!["STOPPED"] };
             return Err(Error::new(kind, format!("{} is being written; stop the recording first", params.filename)));
         }
-        let folder = gateway.folder(L::KIND).to_owned();
-        let (caller, place) = (caller.clone(), gateway.folder(L::KIND).to_owned());
+        let (caller, folder) = (caller.clone(), gateway.folder(L::KIND).to_owned());
         let name = on_disk(move || {
-            let (name, _) = files::find(L::KIND, &params.filename, &caller, &place)?;
+            let (name, _) = files::find(L::KIND, &params.filename, &caller, &folder)?;
             storage::delete(&folder, &name)?;
             Ok(name)
         })

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    path::Path,
     time::{Duration, SystemTime},
 };
 
@@ -84,13 +85,10 @@ impl Command for Get {
     type Reply = Metrics;
 
     async fn run(_: NoParams, _: &Caller, gateway: &Gateway) -> Result<Metrics> {
-        let before = Processor::look()?;
+        let before = on_disk(Processor::look).await?;
         tokio::time::sleep(WINDOW).await;
-        let cpu_usage = Processor::look()?.busy_since(&before);
-        let memory = Meminfo::current().map_err(|error| unreadable("/proc/meminfo", error))?;
-        let free = memory.mem_available.unwrap_or(memory.mem_free) as f64;
         let folder = gateway.folders.recordings.clone();
-        let disk = on_disk(move || storage::space(&folder)).await?;
+        let system_metrics = on_disk(move || System::look(&before, &folder)).await?;
         let paths = gateway.paths.list();
         let cameras: BTreeMap<_, _> = gateway
             .views()
@@ -105,11 +103,7 @@ impl Command for Get {
         let is_connected = |camera: &&Camera| camera.status == Status::Connected;
         Ok(Metrics {
             timestamp: Timestamp(SystemTime::now()),
-            system_metrics: System {
-                cpu_usage: hundredths(cpu_usage),
-                memory_usage: hundredths(100.0 - free * 100.0 / memory.mem_total.max(1) as f64),
-                disk_usage: hundredths(disk.percent_used()),
-            },
+            system_metrics,
             stream_metrics: Streams {
                 active_streams: paths.iter().filter(|path| path.stream.is_some()).count(),
                 total_streams: paths.len(),
@@ -119,6 +113,19 @@ impl Command for Get {
                 active_recordings: paths.iter().filter(|path| path.recording.is_some()).count(),
             },
             camera_metrics: Cameras { connected_cameras: cameras.values().filter(is_connected).count(), cameras },
+        })
+    }
+}
+
+impl System {
+    /// The machine now, its processors since `before`.
+    fn look(before: &Processor, recordings: &Path) -> Result<Self> {
+        let memory = Meminfo::current().map_err(|error| unreadable("/proc/meminfo", error))?;
+        let free = memory.mem_available.unwrap_or(memory.mem_free) as f64;
+        Ok(Self {
+            cpu_usage: hundredths(Processor::look()?.busy_since(before)),
+            memory_usage: hundredths(100.0 - free * 100.0 / memory.mem_total.max(1) as f64),
+            disk_usage: hundredths(storage::space(recordings)?.percent_used()),
         })
     }
 }

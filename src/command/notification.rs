@@ -67,8 +67,6 @@ pub enum News {
     },
     /// `system.health`: the service as a whole is in another condition.
     Health(Condition),
-    /// `system.startup`. Whoever subscribes hears of the next one, if it is still there.
-    Startup,
     /// `system.shutdown`.
     Shutdown,
 }
@@ -81,22 +79,23 @@ impl Notification {
 
     /// The messages this client gets for it: the name of each on the wire, and its parameters.
     pub fn messages(&self, caller: &Caller, gateway: &Gateway) -> Vec<(&'static str, Value)> {
-        let data = self.news.data(caller, gateway);
         let device = self.news.device();
-        let mut messages = Vec::new();
-        for topic in self.news.topics() {
-            if caller.subscriptions().want(topic, device) {
-                let mut event = json!({ "topic": topic, "timestamp": Timestamp(self.at), "data": data });
-                if let Some(device) = device {
-                    event["device"] = device.into();
-                }
-                messages.push(("event", event));
+        let is_wanted = |topic: &&str| caller.subscriptions().want(topic, device);
+        let wanted: Vec<_> = self.news.topics().into_iter().filter(is_wanted).collect();
+        let standing = self.news.standing();
+        // Nothing is written for the many who do not want to know.
+        if wanted.is_empty() && standing.is_none() {
+            return Vec::new();
+        }
+        let data = self.news.data(caller, gateway);
+        let events = wanted.into_iter().map(|topic| {
+            let mut event = json!({ "topic": topic, "timestamp": Timestamp(self.at), "data": data });
+            if let Some(device) = device {
+                event["device"] = device.into();
             }
-        }
-        if let Some(standing) = self.news.standing() {
-            messages.insert(0, (standing, data));
-        }
-        messages
+            ("event", event)
+        });
+        standing.map(|method| (method, data.clone())).into_iter().chain(events).collect()
     }
 }
 
@@ -126,7 +125,6 @@ impl News {
             Self::Recording { status: RecordingStatus::Error, .. } => vec!["recording.error"],
             Self::Snapshot { .. } => vec!["snapshot.taken"],
             Self::Health(_) => vec!["system.health"],
-            Self::Startup => vec!["system.startup"],
             Self::Shutdown => vec!["system.shutdown"],
         }
     }
@@ -135,7 +133,7 @@ impl News {
         match self {
             Self::Camera { view, .. } => Some(&view.device),
             Self::Recording { device, .. } | Self::Snapshot { device, .. } => Some(device),
-            Self::Health(_) | Self::Startup | Self::Shutdown => None,
+            Self::Health(_) | Self::Shutdown => None,
         }
     }
 
@@ -154,7 +152,7 @@ impl News {
                 json!({ "device": device, "filename": filename, "download_url": Kind::Snapshot.download_url(filename) })
             }
             Self::Health(condition) => json!({ "status": condition }),
-            Self::Startup | Self::Shutdown => json!({ "version": env!("CARGO_PKG_VERSION") }),
+            Self::Shutdown => json!({ "version": env!("CARGO_PKG_VERSION") }),
         }
     }
 
@@ -191,7 +189,6 @@ pub async fn announce(gateway: Arc<Gateway>) {
     let (mut cameras, mut paths) = (gateway.cameras.events(), gateway.paths.events());
     let mut known: HashMap<String, View> = by_device(&gateway);
     let mut condition = gateway.health().status();
-    tell(&gateway, News::Startup);
     loop {
         let event = tokio::select! {
             biased;

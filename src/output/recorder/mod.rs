@@ -24,6 +24,9 @@ use crate::{
     stream::{Join, Stream},
 };
 
+/// The extensions of all formats, without dots.
+pub const EXTENSIONS: &[&str] = &["mp4", "mkv"];
+
 /// The extension of the files of a format, without the dot.
 pub fn extension(format: RecordingFormat) -> &'static str {
     match format {

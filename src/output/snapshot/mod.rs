@@ -25,6 +25,9 @@ use crate::{
 /// How long a snapshot may take, waiting for a key frame included.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// The extensions of all formats, without dots.
+pub const EXTENSIONS: &[&str] = &["jpg", "jpeg", "png"];
+
 /// The extensions of the files of a format, without dots, ours first.
 pub fn extensions(format: SnapshotFormat) -> &'static [&'static str] {
     match format {

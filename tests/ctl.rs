@@ -85,6 +85,8 @@ async fn exit_codes_tell_what_went_wrong() {
         (vec!["status", "camera9"], 1, "get_camera_status: Not found"),
         (vec!["call", "ping", "nonsense"], 1, "not JSON"),
         (vec!["--token", "nonsense", "list"], 77, "authenticate: Authentication failed"),
+        (vec!["controls", "camera0", "brightness"], 1, "is not NAME=VALUE"),
+        (vec!["controls", "camera0", "--reset"], 1, "reset_camera_controls: Dependency failed"),
         (vec!["lits"], 2, "list"),
     ] {
         complains(desk.run(&arguments).await, code, words);

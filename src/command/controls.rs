@@ -62,8 +62,7 @@ pub enum Type {
 #[derive(Debug, Serialize)]
 pub struct MenuItem {
     index: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<&'static str>,
+    name: String,
 }
 
 /// The reply of [`Get`] and [`Reset`].
@@ -191,11 +190,7 @@ impl Control {
             min: control.min,
             max: control.max,
             step: control.step,
-            menu: control
-                .menu
-                .iter()
-                .map(|DeviceMenuItem { index, name }| MenuItem { index: *index, name: *name })
-                .collect(),
+            menu: control.menu.into_iter().map(|DeviceMenuItem { index, name }| MenuItem { index, name }).collect(),
             read_only: control.read_only,
             inactive: control.inactive,
             grabbed: control.grabbed,
@@ -218,7 +213,7 @@ mod tests {
             min: 0,
             max: 2,
             step: 1,
-            menu: vec![DeviceMenuItem { index: 0, name: Some("Disabled") }, DeviceMenuItem { index: 9, name: None }],
+            menu: vec![DeviceMenuItem { index: 2, name: "60 Hz".into() }],
             read_only: false,
             write_only: false,
             inactive: false,
@@ -235,7 +230,7 @@ mod tests {
         assert_eq!(
             serde_json::to_value(Control::of(control)).unwrap(),
             json!({"name": "power_line_frequency", "id": 9_963_800, "type": "menu", "value": 1, "default": 2, "min": 0,
-                   "max": 2, "step": 1, "menu": [{"index": 0, "name": "Disabled"}, {"index": 9}],
+                   "max": 2, "step": 1, "menu": [{"index": 2, "name": "60 Hz"}],
                    "read_only": false, "inactive": false, "grabbed": false})
         );
         assert_eq!(

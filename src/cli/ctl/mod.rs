@@ -67,6 +67,17 @@ enum Action {
         #[command(subcommand)]
         action: Record,
     },
+    /// Show a camera's controls, set some, or reset them all
+    Controls {
+        /// The camera
+        device: String,
+        /// Controls to set: `brightness=120`, `auto_exposure="Manual Mode"`
+        #[arg(value_name = "NAME=VALUE", conflicts_with = "reset")]
+        values: Vec<String>,
+        /// Back to what the camera begins with
+        #[arg(long)]
+        reset: bool,
+    },
     /// List recordings or snapshots
     Files {
         /// Which
@@ -194,6 +205,16 @@ impl Ctl {
             Action::Record { action: Record::Stop { device } } => {
                 ("stop_recording", given([("device", json!(device))]))
             }
+            Action::Controls { device, reset: true, .. } => {
+                ("reset_camera_controls", given([("device", json!(device))]))
+            }
+            Action::Controls { device, values, .. } if values.is_empty() => {
+                ("get_camera_controls", given([("device", json!(device))]))
+            }
+            Action::Controls { device, values, .. } => {
+                let controls = values.iter().map(|value| assignment(value)).collect::<Result<Map<_, _>, _>>()?;
+                ("set_camera_control", given([("device", json!(device)), ("controls", Value::Object(controls))]))
+            }
             Action::Files { kind, device, limit, offset } => {
                 let method = match kind {
                     Kind::Recordings => "list_recordings",
@@ -233,6 +254,14 @@ impl Ctl {
             None => app::make_token(config, Role::Admin, "ctl", Some(1)),
         }
     }
+}
+
+/// `NAME=VALUE`. A value that is not JSON is text: names of menu entries need no quotes.
+fn assignment(text: &str) -> Result<(String, Value), Failure> {
+    let (name, value) = text
+        .split_once('=')
+        .ok_or_else(|| Failure::Refused(format!("\"{text}\" is not NAME=VALUE, such as brightness=120")))?;
+    Ok((name.to_owned(), serde_json::from_str(value).unwrap_or_else(|_| json!(value))))
 }
 
 /// Parameters without those that were not given.

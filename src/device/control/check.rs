@@ -144,14 +144,11 @@ fn fitting(control: &Control, wish: &ControlValue) -> Result<ControlValue, (Stri
         (ControlKind::Menu | ControlKind::IntegerMenu, _) => {
             let chosen = control.menu.iter().find(|item| match wish {
                 ControlValue::Integer(index) => i64::from(item.index) == *index,
-                ControlValue::Text(name) => item.name.is_some_and(|known| known.eq_ignore_ascii_case(name)),
+                ControlValue::Text(name) => item.name.eq_ignore_ascii_case(name),
                 ControlValue::Boolean(_) => false,
             });
             chosen.map(|item| ControlValue::Integer(item.index.into())).ok_or_else(|| {
-                let entry = |item: &super::MenuItem| match item.name {
-                    Some(name) => format!("{} ({name})", item.index),
-                    None => item.index.to_string(),
-                };
+                let entry = |item: &super::MenuItem| format!("{} ({})", item.index, item.name);
                 let entries = control.menu.iter().map(entry).collect::<Vec<_>>().join(", ");
                 ("must be an entry of its menu".to_owned(), format!("send one of {entries}"))
             })

@@ -26,16 +26,16 @@ fn control(id: u32, name: &str, kind: ControlKind, (min, max, step): (i64, i64, 
 
 /// One of each kind.
 fn camera() -> Vec<Control> {
-    let item = |(index, name)| MenuItem { index, name };
+    let item = |(index, name): (u32, &str)| MenuItem { index, name: name.into() };
     let exposure = control(5, "auto_exposure", ControlKind::Menu, (0, 3, 1));
     let mut iso = control(6, "iso", ControlKind::IntegerMenu, (0, 2, 1));
-    iso.menu = [(0, None), (2, None)].map(item).to_vec();
+    iso.menu = [(0, "100"), (2, "400")].map(item).to_vec();
     vec![
         control(1, "brightness", ControlKind::Integer, (-10, 10, 5)),
         control(2, "white_balance_automatic", ControlKind::Boolean, (0, 1, 1)),
         Control { inactive: true, ..control(3, "white_balance_temperature", ControlKind::Integer, (2800, 6500, 1)) },
         Control { read_only: true, ..control(4, "frames", ControlKind::Integer, (0, 100, 1)) },
-        Control { menu: [(1, Some("Manual Mode")), (3, Some("Aperture"))].map(item).to_vec(), ..exposure },
+        Control { menu: [(1, "Manual Mode"), (3, "Aperture")].map(item).to_vec(), ..exposure },
         iso,
         Control { value: None, default: None, ..control(7, "pan_reset", ControlKind::Button, (0, 0, 0)) },
         control(8, "clock", ControlKind::Integer64, (0, i64::MAX, 1)),
@@ -102,7 +102,7 @@ fn every_refusal_names_the_control_the_rule_and_the_way_out() {
             "must be an entry of its menu, not \"x\"",
             "send one of 1 (Manual Mode), 3 (Aperture)",
         ),
-        ("iso", number(1), "must be an entry of its menu, not 1", "send one of 0, 2"),
+        ("iso", number(1), "must be an entry of its menu, not 1", "send one of 0 (100), 2 (400)"),
         ("pan_reset", number(0), "is a button and must be true, not 0", "send true to press it"),
         ("clock", text("1"), "must be a whole number, not \"1\"", "send a number from 0 to 9223372036854775807"),
         (
@@ -215,7 +215,7 @@ proptest! {
         items in prop::collection::btree_set(0_u32..20, 0..4), wish in wish(),
     ) {
         let mut control = control(7, "it", kind, (min, max, step));
-        control.menu = items.iter().map(|index| MenuItem { index: *index, name: Some("Item") }).collect();
+        control.menu = items.iter().map(|index| MenuItem { index: *index, name: "Item".into() }).collect();
         match check(std::slice::from_ref(&control), &BTreeMap::from([("it".to_owned(), wish)])) {
             Err(error) => prop_assert!(error.message().contains("controls.it"), "{error}"),
             Ok(changes) => {

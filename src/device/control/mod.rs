@@ -1,13 +1,11 @@
 //! The controls of a camera: brightness, exposure and the like, read and set by V4L2's extended control ioctls.
 //!
-//! `check` judges a request before anything is set, `node` makes the ioctls, `describe` understands the answers and
-//! `menu` has the names of the usual menus.
+//! `check` judges a request before anything is set, `node` makes the ioctls, `describe` understands the answers.
 //! The node is opened for this once more, which V4L2 allows while pictures are taken from it. Every function here
 //! blocks for as long as the driver likes: call them on a thread that may be lost ([`on_thread`]).
 
 mod check;
 mod describe;
-mod menu;
 mod node;
 
 use std::{
@@ -68,8 +66,8 @@ impl fmt::Display for ControlValue {
 pub struct MenuItem {
     /// Its index, which is the control's value while it is chosen.
     pub index: u32,
-    /// What it is called, where V4L2 itself defines that.
-    pub name: Option<&'static str>,
+    /// What the driver calls it; of an integer menu the number it stands for.
+    pub name: String,
 }
 
 /// A control as the driver describes it (`VIDIOC_QUERY_EXT_CTRL`).

@@ -21,11 +21,10 @@ use v4l2r::{
 };
 
 use super::{
-    super::answers::failure,
+    super::answers::{failure, text},
     Control, ControlKind, ControlValue, MenuItem,
     check::{Change, inactive},
     describe::describe,
-    menu,
 };
 use crate::error::{Error, Kind, Result};
 
@@ -64,12 +63,24 @@ impl ExtControlTrait for Wide {
     type PAYLOAD = i64;
 }
 
-/// The driver has this entry of a menu. What it says of it is in a union.
-struct Entry;
+/// What a driver says of an entry of a menu: its name, or the number it stands for.
+struct Entry([u8; 32]);
 
 impl From<bindings::v4l2_querymenu> for Entry {
-    fn from(_: bindings::v4l2_querymenu) -> Self {
-        Self
+    #[allow(unsafe_code, reason = "the kernel gives it in a union")]
+    fn from(answer: bindings::v4l2_querymenu) -> Self {
+        let told = answer.__bindgen_anon_1;
+        // SAFETY: the name covers the whole union, which was zeroed before it was asked for, and is bytes of any value.
+        Self(unsafe { told.name })
+    }
+}
+
+impl Entry {
+    fn name(&self, kind: ControlKind) -> String {
+        match (kind, self.0.first_chunk()) {
+            (ControlKind::IntegerMenu, Some(number)) => i64::from_ne_bytes(*number).to_string(),
+            _ => text(&self.0),
+        }
     }
 }
 
@@ -192,7 +203,7 @@ impl Node {
         for index in control.min.max(0)..=control.max.min(MOST_ITEMS) {
             let Ok(index) = u32::try_from(index) else { continue };
             match ioctl::querymenu::<Entry>(&self.file, control.id, index) {
-                Ok(Entry) => items.push(MenuItem { index, name: menu::name(control.id, index) }),
+                Ok(entry) => items.push(MenuItem { index, name: entry.name(control.kind) }),
                 // A menu may have holes.
                 Err(QueryMenuError::InvalidIdOrIndex) => {}
                 Err(QueryMenuError::IoctlError(errno)) => {

@@ -68,7 +68,9 @@ def controls_of_every_kind_are_read_and_set_while_streaming(lab: Lab) -> None:
     for control in there.values():
         assert ("value" in control) == (control["type"] != "button"), control
         assert ("menu" in control) == control["type"].endswith("menu"), control
-    assert [entry["index"] for entry in there["menu"]["menu"]] == [1, 3, 4], there["menu"]
+    assert there["menu"]["menu"] == [
+        {"index": number, "name": f"Menu Item {number}"} for number in (1, 3, 4)], there["menu"]
+    assert {"index": 4, "name": "5"} in there["integer_menu"]["menu"], there["integer_menu"]
     assert any(control["read_only"] for control in there.values()), there
     assert there["gain_automatic"]["value"] is True and there["gain"]["inactive"], there["gain"]
 
@@ -79,7 +81,8 @@ def controls_of_every_kind_are_read_and_set_while_streaming(lab: Lab) -> None:
         assert put(service, device, **{name: value}) == {name: value}, name
         assert controls(service, device)[name]["value"] == value, name
     assert put(service, device, button=True) == {"button": None}
-    # A menu of V4L2's own by the name of its entry, another control by its id.
+    # A menu by the name of its entry, another control by its id.
+    assert put(service, device, menu="Menu Item 3") == {"menu": 3}
     assert put(service, device, rx_rgb_quantization_range="RGB Full Range (0-255)") == {"rx_rgb_quantization_range": 2}
     assert put(service, device, **{str(there["brightness"]["id"]): 101}) == {"brightness": 101}
     reader.wait_frames(20)

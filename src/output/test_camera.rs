@@ -34,7 +34,7 @@ impl TestCamera {
 
     /// Publishes this many frames as fast as it can, with 30 to a GOP, and keeps them all in the ring.
     pub fn burst(codec: Codec, count: usize) -> Self {
-        let limits = Limits { gops: count, bytes: usize::MAX, frames: count };
+        let limits = Limits { gops: count, bytes: usize::MAX, frames: count, ..Limits::default() };
         let mut camera = Self::start(codec, limits, &format!("num-buffers={count}"), 30);
         let deadline = Instant::now() + Duration::from_secs(60);
         for _ in 0..count {

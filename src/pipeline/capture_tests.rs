@@ -46,7 +46,7 @@ fn override_with(name: &str, line: &str) -> (tempfile::TempDir, LaunchFiles) {
 }
 
 fn try_start(plan: &CapturePlan, files: &LaunchFiles) -> Result<Run> {
-    let stream = Stream::new(plan.format, Limits { gops: 1000, bytes: 64 << 20, frames: 10_000 });
+    let stream = Stream::new(plan.format, Limits { gops: 1000, bytes: 64 << 20, frames: 10_000, ..Limits::default() });
     let reader = stream.subscribe(Join::Ring);
     let (tell, events) = mpsc::channel();
     let listener = move |event| tell.send(event).unwrap_or_default();

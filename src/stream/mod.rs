@@ -10,6 +10,7 @@
 mod ring;
 
 use std::{
+    fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
@@ -40,6 +41,9 @@ pub struct Stream {
 pub enum Join {
     /// At the newest key frame in the ring: a picture at once, at most one GOP old.
     Ring,
+    /// At the newest key frame in the ring that is this old or older, measured from the newest frame; where none is, at
+    /// the oldest there is.
+    Past(Duration),
     /// At the next key frame to come, which is requested: no past, at the price of a short wait.
     Live,
 }
@@ -122,6 +126,7 @@ impl Stream {
         self.readers.fetch_add(1, Ordering::Relaxed);
         let from_ring = match join {
             Join::Ring => self.lock().newest_key(),
+            Join::Past(age) => self.lock().key_before(age),
             Join::Live => None,
         };
         let next = from_ring.unwrap_or_else(|| {
@@ -237,6 +242,23 @@ impl Subscription {
         }
     }
 
+    /// Gives back the frame that was taken last, a key frame: it is the next one again. For a reader that hands its
+    /// place on to another.
+    pub fn put_back(&mut self, frame: &EncodedFrame) {
+        self.next = frame.seq;
+        self.needs_key = true;
+    }
+
+    /// When the next frame was captured, if it is there already.
+    pub fn begins(&self) -> Option<SystemTime> {
+        self.stream.lock().get(self.next).map(|frame| frame.captured)
+    }
+
+    /// How much of the past this reader has before it, up to the newest frame.
+    pub fn lead(&self) -> Duration {
+        self.stream.lock().age(self.next)
+    }
+
     /// Gives up the frames this reader has not taken yet and goes on at the next key frame, which is requested.
     /// Returns how many were given up. For readers whose own way out is blocked.
     pub fn skip(&mut self) -> u64 {
@@ -265,6 +287,12 @@ impl Subscription {
             self.stream.request_key_frame();
         }
         missed
+    }
+}
+
+impl fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscription").field("next", &self.next).field("missed", &self.missed).finish_non_exhaustive()
     }
 }
 

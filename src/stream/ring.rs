@@ -18,11 +18,14 @@ pub struct Limits {
     pub bytes: usize,
     /// Frames kept. Bounds MJPEG streams, where every frame is a GOP of its own, and endless GOPs.
     pub frames: usize,
+    /// Time kept, for recordings that begin in the past: `gops` and `frames` take away nothing that is younger than
+    /// this, and `bytes` alone bounds it.
+    pub past: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { gops: 2, bytes: 32 << 20, frames: 600 }
+        Self { gops: 2, bytes: 32 << 20, frames: 600, past: Duration::ZERO }
     }
 }
 
@@ -72,6 +75,20 @@ impl Ring {
         self.keys.back().copied()
     }
 
+    /// The last key frame that is at least `age` older than the newest frame; the oldest key frame where none is.
+    pub(super) fn key_before(&self, age: Duration) -> Option<u64> {
+        let old_enough = self.keys.partition_point(|&key| self.age(key) >= age);
+        self.keys.get(old_enough.saturating_sub(1)).copied()
+    }
+
+    /// How much older than the newest frame this one is.
+    pub(super) fn age(&self, seq: u64) -> Duration {
+        match (self.frames.back(), self.get(seq)) {
+            (Some(newest), Some(frame)) => newest.pts.saturating_sub(frame.pts),
+            _ => Duration::ZERO,
+        }
+    }
+
     /// The first key frame at or after `seq`.
     pub(super) fn first_key_from(&self, seq: u64) -> Option<u64> {
         let index = self.keys.partition_point(|&key| key < seq);
@@ -106,16 +123,29 @@ impl Ring {
     }
 
     fn trim(&mut self) {
+        let is_past = |ring: &Self, seq| ring.age(seq) >= ring.limits.past;
         // Whole GOPs leave together while there are more than asked for, so that the ring begins with a key frame.
-        while self.keys.len() > self.limits.gops.max(1) && self.frames.len() > self.limits.frames.min(MJPEG_FLOOR) {
+        while self.keys.len() > self.limits.gops.max(1)
+            && self.frames.len() > self.limits.frames.min(MJPEG_FLOOR)
+            && is_past(self, self.keys[1])
+        {
             let next_key = self.keys[1];
             while self.start < next_key {
                 self.pop();
             }
         }
-        while self.frames.len() > 1 && (self.bytes > self.limits.bytes || self.frames.len() > self.limits.frames) {
+        let too_many = |ring: &Self| {
+            ring.frames.len() > ring.limits.frames && ring.wanted_from().is_none_or(|wanted| ring.start < wanted)
+        };
+        while self.frames.len() > 1 && (self.bytes > self.limits.bytes || too_many(self)) {
             self.pop();
         }
+    }
+
+    /// Where the past begins that has to be kept: at a key frame, since without it a GOP is no past to begin in.
+    fn wanted_from(&self) -> Option<u64> {
+        let past = self.limits.past;
+        if past.is_zero() { None } else { self.key_before(past) }
     }
 
     fn pop(&mut self) {

@@ -60,7 +60,7 @@ fn a_live_reader_waits_for_the_key_frame_it_requested() {
 
 #[test]
 fn a_late_reader_is_told_and_resumes_at_a_key_frame() {
-    let stream = stream(Limits { gops: 1, bytes: usize::MAX, frames: 10 });
+    let stream = stream(Limits { gops: 1, bytes: usize::MAX, frames: 10, ..Limits::default() });
     publish(&stream, 0, true);
     let mut reader = stream.subscribe(Join::Ring);
     assert_eq!(seqs(&drain(&mut reader)), [0]);
@@ -75,7 +75,7 @@ fn a_late_reader_is_told_and_resumes_at_a_key_frame() {
 
 #[test]
 fn a_gop_larger_than_the_ring_makes_the_late_reader_ask_for_a_key_frame() {
-    let stream = stream(Limits { gops: 2, bytes: 1000, frames: 600 });
+    let stream = stream(Limits { gops: 2, bytes: 1000, ..Limits::default() });
     publish(&stream, 0, true);
     let mut reader = stream.subscribe(Join::Ring);
     drain(&mut reader);
@@ -102,6 +102,51 @@ fn a_closed_stream_is_read_to_its_end() {
 }
 
 #[test]
+fn the_past_that_is_wanted_is_kept_and_a_reader_can_begin_in_it() {
+    // Two seconds of the past, of GOPs of a third of a second.
+    let stream = stream(Limits { gops: 1, frames: 5, past: Duration::from_millis(1980), ..Limits::default() });
+    for seq in 0..100 {
+        publish(&stream, seq, seq % 10 == 0);
+    }
+    let begins = |join| {
+        let mut reader = stream.subscribe(join);
+        let lead = reader.lead();
+        let Some(Next::Frame(first)) = reader.poll() else { panic!("nothing to begin with") };
+        assert_eq!(lead, Duration::from_millis(33 * (99 - first.seq)));
+        first.seq
+    };
+    assert_eq!(begins(Join::Ring), 90);
+    assert_eq!(begins(Join::Past(Duration::ZERO)), 90);
+    // 330 ms before the newest is frame 89; the key frame before that is 80.
+    assert_eq!(begins(Join::Past(Duration::from_millis(330))), 80);
+    assert_eq!(begins(Join::Past(Duration::from_millis(1980))), 30);
+    assert_eq!(begins(Join::Past(Duration::MAX)), 30, "what is older than was asked for is gone");
+}
+
+#[test]
+fn bytes_bound_the_past() {
+    let stream = stream(Limits { bytes: 1000, past: Duration::MAX, ..Limits::default() });
+    for seq in 0..100 {
+        publish(&stream, seq, seq % 4 == 0);
+    }
+    assert_eq!(stream.subscribe(Join::Past(Duration::MAX)).poll().map(|next| seqs(&[next])), Some(vec![92]));
+}
+
+#[test]
+fn a_key_frame_that_was_given_back_comes_again() {
+    let stream = stream(Limits::default());
+    for seq in 0..4 {
+        publish(&stream, seq, seq % 2 == 0);
+    }
+    let mut reader = stream.subscribe(Join::Past(Duration::MAX));
+    let taken = drain(&mut reader);
+    let Next::Frame(second) = &taken[2] else { panic!("{taken:?}") };
+    reader.put_back(second);
+    assert_eq!(reader.begins(), Some(second.captured));
+    assert_eq!(seqs(&drain(&mut reader)), [2, 3]);
+}
+
+#[test]
 fn a_waiting_thread_is_woken_by_the_frame() {
     let stream = stream(Limits::default());
     let mut reader = stream.subscribe(Join::Ring);
@@ -125,9 +170,9 @@ proptest! {
     #[test]
     fn readers_never_see_an_unannounced_gap(
         steps in prop::collection::vec((any::<bool>(), 0u8..8), 1..400),
-        gops in 1usize..4, bytes in 300usize..5000, frames in 2usize..100,
+        gops in 1usize..4, bytes in 300usize..5000, frames in 2usize..100, past in 0u64..50,
     ) {
-        let limits = Limits { gops, bytes, frames };
+        let limits = Limits { gops, bytes, frames, past: Duration::from_millis(33 * past) };
         let stream = stream(limits);
         let mut reader = stream.subscribe(Join::Ring);
         let (mut published, mut expected, mut broken) = (0, None, true);
@@ -154,7 +199,8 @@ proptest! {
                 }
             }
             let kept = stream.lock();
-            prop_assert!(kept.end() - kept.start() <= frames as u64);
+            let wanted = if past == 0 { None } else { kept.key_before(limits.past) }.unwrap_or(kept.end());
+            prop_assert!(kept.end() - kept.start() <= (kept.end() - wanted).max(frames as u64));
             prop_assert!(kept.end() - kept.start() <= 1 || 100 * (kept.end() - kept.start()) <= bytes as u64);
         }
     }

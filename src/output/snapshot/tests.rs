@@ -125,7 +125,7 @@ fn a_key_frame_is_requested_when_there_is_none() {
     let camera = TestCamera::live(Codec::H264, 10_000);
     wait_for_frames(&camera.stream, 5);
     // A ring so small that the only key frame is gone from it.
-    let stream = Stream::new(camera.stream.format(), Limits { gops: 1, bytes: 1, frames: 1 });
+    let stream = Stream::new(camera.stream.format(), Limits { gops: 1, bytes: 1, frames: 1, ..Limits::default() });
     let (source, copy) = (Arc::clone(&camera.stream), Arc::clone(&stream));
     let mut reader = source.subscribe(Join::Ring);
     let mut copy_next = move || match reader.next_before(Instant::now() + PATIENCE) {

@@ -2,12 +2,18 @@
 
 mod support;
 
-use camera_service::path::Phase;
-use serde_json::json;
+use std::{path::Path, time::Duration};
+
+use camera_service::{
+    path::Phase,
+    stream::{Join, Next},
+};
+use serde_json::{Value, json};
 use support::{
     Camera, SMALL, Service,
-    peers::{decode, ffprobe},
+    peers::{decode, ffprobe, run},
 };
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_recording_plays_after_the_camera_went_and_goes_on_when_it_is_back() {
@@ -21,7 +27,7 @@ async fn a_recording_plays_after_the_camera_went_and_goes_on_when_it_is_back() {
     let twice = client.call("start_recording", json!({ "device": "camera0" })).await.unwrap_err();
     assert_eq!(twice["code"], -32020);
     let stream = service.streaming("camera0").await.stream.unwrap();
-    let mut reader = stream.subscribe(camera_service::stream::Join::Live);
+    let mut reader = stream.subscribe(Join::Live);
     for _ in 0..45 {
         reader.next().await;
     }
@@ -31,6 +37,8 @@ async fn a_recording_plays_after_the_camera_went_and_goes_on_when_it_is_back() {
     let first = client.notification("recording_status_update", of("STOPPED")).await;
     assert_eq!(first["filename"], started["filename"]);
     service.path("camera0", |status| status.phase == Phase::Away && status.recording.is_some()).await;
+    // What takes a while, so that there is a gap to be told of.
+    decode(&service.recording(&first["filename"])).await.unwrap();
     service.plug(&camera).await;
     let second = client
         .notification("recording_status_update", |update| {
@@ -40,6 +48,8 @@ async fn a_recording_plays_after_the_camera_went_and_goes_on_when_it_is_back() {
     let stopped = client.call("stop_recording", json!({ "device": "camera0" })).await.unwrap();
     assert_eq!(stopped["session_id"], started["session_id"]);
     assert_eq!(stopped["filename"], second["filename"]);
+    assert_eq!((&second["session_id"], &stopped["files"]), (&started["session_id"], &json!(2)));
+    assert!(second["gap"].as_f64().unwrap() > 0.0, "{second}");
     for filename in [&started["filename"], &stopped["filename"]] {
         let file = service.recording(filename);
         decode(&file).await.unwrap();
@@ -48,6 +58,118 @@ async fn a_recording_plays_after_the_camera_went_and_goes_on_when_it_is_back() {
     }
     let none = client.call("stop_recording", json!({ "device": "camera0" })).await.unwrap_err();
     assert_eq!(none["code"], -32020);
+    service.stop().await;
+}
+
+/// Reads a path's stream until `seconds` of it have come since the first frame.
+async fn watch(service: &Service, seconds: u64) {
+    let stream = service.streaming("camera0").await.stream.unwrap();
+    let mut reader = stream.subscribe(Join::Past(Duration::MAX));
+    let mut first = None;
+    loop {
+        match reader.next().await {
+            Next::Frame(frame) if frame.pts >= *first.get_or_insert(frame.pts) + Duration::from_secs(seconds) => return,
+            Next::Frame(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// From the first packet of a file to the end of the last, in seconds.
+async fn length(file: &Path) -> f64 {
+    let of = ["-v", "error", "-show_entries", "packet=pts_time,duration_time", "-of", "csv=p=0"];
+    let text = run("ffprobe", &[&of[..], &[file.to_str().unwrap()]].concat()).await.unwrap();
+    let last = text.lines().last().unwrap().trim_end_matches(',');
+    last.split(',').map(|seconds| seconds.parse::<f64>().unwrap()).sum()
+}
+
+fn time(value: &Value) -> OffsetDateTime {
+    OffsetDateTime::parse(value.as_str().unwrap(), &Rfc3339).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recording_begins_before_it_was_asked_for() {
+    let service = Service::start(&format!("{SMALL}encoder: {{ gop: 1s }}\nrecording: {{ pre_roll: 3s }}\n")).await;
+    service.plug(&Camera::usb(0, "1", Some("C0FFEE"))).await;
+    watch(&service, 5).await;
+    let mut client = service.client("operator").await;
+    let mut longest = f64::MAX;
+    for (asked, least) in [(json!({}), 3.0), (json!({"pre_roll": 1}), 1.0), (json!({"pre_roll": 0}), 0.0)] {
+        let asked_at = OffsetDateTime::now_utc();
+        let mut params = asked.clone();
+        params["device"] = "camera0".into();
+        let started = client.call("start_recording", params).await.unwrap();
+        let stopped = client.call("stop_recording", json!({ "device": "camera0" })).await.unwrap();
+        let pre_roll = started["pre_roll"].as_f64().unwrap();
+        assert!((least..longest).contains(&pre_roll), "{asked}: {started}");
+        longest = pre_roll;
+        assert_eq!(started["start_time"], stopped["start_time"]);
+        // What the reply says is in the file.
+        let before = (asked_at - time(&started["start_time"])).as_seconds_f64();
+        assert!(before >= least, "{asked}: {before}");
+        let file = service.recording(&stopped["filename"]);
+        decode(&file).await.unwrap();
+        let seconds = length(&file).await;
+        assert!(seconds >= least, "{asked}: {seconds}");
+        let told = (time(&stopped["end_time"]) - time(&stopped["start_time"])).as_seconds_f64();
+        assert!((seconds - told).abs() < 0.05, "{asked}: {seconds} {told}");
+    }
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_recording_is_in_files_that_follow_each_other() {
+    let extra = format!("{SMALL}encoder: {{ gop: 1s }}\nrecording: {{ segment_duration: 1s }}\n");
+    let service = Service::start(&extra).await;
+    service.plug(&Camera::usb(0, "1", Some("C0FFEE"))).await;
+    service.streaming("camera0").await;
+    let (mut client, mut other) = (service.client("operator").await, service.client("viewer").await);
+    let started = client.call("start_recording", json!({ "device": "camera0" })).await.unwrap();
+    let mut names = vec![started["filename"].clone()];
+    for _ in 0..2 {
+        let next = other
+            .notification("recording_status_update", |update| {
+                update["status"] == "STARTED" && !names.contains(&update["filename"])
+            })
+            .await;
+        assert_eq!((&next["session_id"], &next["gap"]), (&started["session_id"], &Value::Null));
+        let before = names.last().unwrap().clone();
+        let closed = other.notification("recording_status_update", |update| update["status"] == "STOPPED").await;
+        assert_eq!(closed["filename"], before);
+        names.push(next["filename"].clone());
+    }
+    let stopped = client.call("stop_recording", json!({ "device": "camera0" })).await.unwrap();
+    assert_eq!(stopped["session_id"], started["session_id"]);
+    let position = names.iter().position(|name| *name == stopped["filename"]);
+    assert!(position.is_none_or(|at| at + 1 == names.len()), "{names:?} {stopped}");
+    for name in &names[..2] {
+        let file = service.recording(name);
+        decode(&file).await.unwrap();
+        let video = ffprobe(&file.display().to_string(), &["-count_packets"]).await.unwrap();
+        let frames: u32 = video["nb_read_packets"].as_str().unwrap().parse().unwrap();
+        // Whole GOPs of 30 frames; more than one where the machine was too slow to make 30 a second.
+        assert!(frames > 0 && frames.is_multiple_of(30), "{name}: {frames}");
+    }
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_camera_is_recorded_whenever_it_is_there() {
+    let service = Service::start(&format!("{SMALL}recording: {{ auto_record: true }}\n")).await;
+    let camera = Camera::usb(0, "1", Some("C0FFEE"));
+    let mut client = service.client("operator").await;
+    let begun = |update: &Value| update["status"] == "STARTED";
+    service.plug(&camera).await;
+    let first = client.notification("recording_status_update", begun).await;
+    // A request can end it; it stays so until the camera is plugged in again.
+    let stopped = client.call("stop_recording", json!({ "device": "camera0" })).await.unwrap();
+    assert_eq!(stopped["filename"], first["filename"]);
+    service.path("camera0", |status| status.recording.is_none()).await;
+    service.unplug(&camera).await;
+    service.path("camera0", |status| status.phase == Phase::Away).await;
+    service.plug(&camera).await;
+    let second = client.notification("recording_status_update", begun).await;
+    assert_ne!(second["session_id"], first["session_id"]);
     service.stop().await;
 }
 

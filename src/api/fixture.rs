@@ -92,7 +92,13 @@ impl Served {
                     max_width: None,
                     max_height: None,
                 },
-                recording: RecordingRequest { format: RecordingFormat::Fmp4, limit: None },
+                recording: RecordingRequest {
+                    format: RecordingFormat::Fmp4,
+                    limit: None,
+                    pre_roll: None,
+                    cut_after: None,
+                    cut_at: None,
+                },
             },
             warn_percent: 100,
             started: Instant::now(),
@@ -200,6 +206,7 @@ fn offer(folder: &std::path::Path) -> Offer {
         frame_timeout: DEADLINE,
         stop_timeout: DEADLINE,
         ring: Limits::default(),
+        auto_record: None,
     };
     Offer {
         default: Service { wanted: Wanted::default(), settings, name: None },

@@ -105,6 +105,8 @@ pub(super) fn offer(config: &Config) -> Offer {
         },
         settings: PathSettings {
             always_on: pin.auto_start.unwrap_or(default.settings.always_on),
+            auto_record: pin.auto_record.unwrap_or(config.recording.auto_record).then(|| auto_record(config)),
+            ring: Limits { past: pin.pre_roll.unwrap_or(config.recording.pre_roll), ..default.settings.ring },
             ..default.settings.clone()
         },
         name: pin.name.clone(),
@@ -131,11 +133,24 @@ pub(super) fn defaults(config: &Config) -> Defaults {
             max_width: some(snapshots.max_width),
             max_height: some(snapshots.max_height),
         },
-        recording: RecordingRequest {
-            format: config.recording.format,
-            limit: Some(config.recording.max_duration).filter(|limit| !limit.is_zero()),
-        },
+        recording: recording(config),
     }
+}
+
+fn recording(config: &Config) -> RecordingRequest {
+    let recording = &config.recording;
+    RecordingRequest {
+        format: recording.format,
+        limit: Some(recording.max_duration).filter(|limit| !limit.is_zero()),
+        pre_roll: None,
+        cut_after: Some(recording.segment_duration).filter(|length| !length.is_zero()),
+        cut_at: Some(recording.max_segment_size.0).filter(|bytes| *bytes > 0),
+    }
+}
+
+/// A recording that nobody asked for has no end: its files have.
+fn auto_record(config: &Config) -> RecordingRequest {
+    RecordingRequest { limit: None, ..recording(config) }
 }
 
 fn wanted(config: &Config) -> Wanted {
@@ -163,11 +178,13 @@ fn path(config: &Config) -> PathSettings {
         close_after: streams.close_after,
         start_timeout: streams.start_timeout,
         frame_timeout: streams.frame_timeout,
+        auto_record: config.recording.auto_record.then(|| auto_record(config)),
         stop_timeout: std::time::Duration::from_secs(5),
         ring: Limits {
             gops: streams.ring.gops as usize,
             bytes: usize::try_from(streams.ring.size.0).unwrap_or(usize::MAX),
             frames: streams.ring.frames as usize,
+            past: config.recording.pre_roll,
         },
     }
 }

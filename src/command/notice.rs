@@ -3,7 +3,11 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Timestamp, cameras::Camera, events::TOPICS, health::Condition, notification::RecordingStatus};
+use super::{
+    Timestamp, cameras::Camera, events::TOPICS, health::Condition, notification::RecordingStatus,
+    recordings::whole_seconds, streams::hundredths,
+};
+use crate::path::{RecordingStarted, RecordingStopped};
 
 /// The parameters of a notification.
 pub trait Notice: Serialize + JsonSchema {
@@ -19,16 +23,51 @@ impl Notice for Camera {
 }
 
 /// A recording has begun, or a file of it is complete, or it could not go on.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct RecordingUpdate {
     pub(super) device: String,
     pub(super) status: RecordingStatus,
     pub(super) filename: String,
     /// Whole seconds in the file.
     pub(super) duration: u64,
+    /// Names the recording across its files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) session_id: Option<String>,
+    /// Seconds that are missing before the file, because the camera was away.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) gap: Option<f64>,
+    /// Frames that are not in the file because the disk was too slow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) missed_frames: Option<u64>,
     /// What went wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) error: Option<String>,
+}
+
+impl RecordingUpdate {
+    /// A file was begun.
+    pub fn started(device: String, started: RecordingStarted) -> Self {
+        Self {
+            session_id: Some(started.session_id),
+            gap: Some(started.gap.as_secs_f64()).filter(|gap| *gap > 0.0).map(hundredths),
+            ..Self::new(device, RecordingStatus::Started, started.filename)
+        }
+    }
+
+    /// A file is complete.
+    pub fn stopped(device: String, stopped: RecordingStopped) -> Self {
+        Self {
+            duration: whole_seconds(stopped.duration),
+            session_id: Some(stopped.session_id),
+            missed_frames: Some(stopped.missed).filter(|missed| *missed > 0),
+            ..Self::new(device, RecordingStatus::Stopped, stopped.filename)
+        }
+    }
+
+    /// A file of a camera, of which no more is known.
+    pub fn new(device: String, status: RecordingStatus, filename: String) -> Self {
+        Self { device, status, filename, duration: 0, session_id: None, gap: None, missed_frames: None, error: None }
+    }
 }
 
 impl Notice for RecordingUpdate {

@@ -14,7 +14,6 @@ use super::{
     files::Kind,
     health::Condition,
     notice::{Event, EventData, Notice, RecordingUpdate},
-    recordings::whole_seconds,
 };
 use crate::{error::Error, path::PathEvent};
 
@@ -49,14 +48,8 @@ pub enum News {
     },
     /// `recording_status_update`, and `recording.…`.
     Recording {
-        /// The camera.
-        device: String,
-        /// How it has changed.
-        status: RecordingStatus,
-        /// The file.
-        filename: String,
-        /// Whole seconds in the file.
-        duration: u64,
+        /// What has happened to it.
+        update: RecordingUpdate,
         /// What went wrong.
         error: Option<Error>,
     },
@@ -118,9 +111,11 @@ impl News {
                 };
                 came_or_went.into_iter().chain(["camera.status_change"]).collect()
             }
-            Self::Recording { status: RecordingStatus::Started, .. } => vec!["recording.start"],
-            Self::Recording { status: RecordingStatus::Stopped, .. } => vec!["recording.stop"],
-            Self::Recording { status: RecordingStatus::Error, .. } => vec!["recording.error"],
+            Self::Recording { update, .. } => vec![match update.status {
+                RecordingStatus::Started => "recording.start",
+                RecordingStatus::Stopped => "recording.stop",
+                RecordingStatus::Error => "recording.error",
+            }],
             Self::Snapshot { .. } => vec!["snapshot.taken"],
             Self::Health(_) => vec!["system.health"],
             Self::Shutdown => vec!["system.shutdown"],
@@ -130,7 +125,8 @@ impl News {
     fn device(&self) -> Option<&str> {
         match self {
             Self::Camera { view, .. } => Some(&view.device),
-            Self::Recording { device, .. } | Self::Snapshot { device, .. } => Some(device),
+            Self::Recording { update, .. } => Some(&update.device),
+            Self::Snapshot { device, .. } => Some(device),
             Self::Health(_) | Self::Shutdown => None,
         }
     }
@@ -138,12 +134,9 @@ impl News {
     fn data(&self, caller: &Caller, gateway: &Gateway) -> EventData {
         match self {
             Self::Camera { view, .. } => EventData::Camera(view.shown_to(caller, gateway)),
-            Self::Recording { device, status, filename, duration, error } => EventData::Recording(RecordingUpdate {
-                device: device.clone(),
-                status: *status,
-                filename: filename.clone(),
-                duration: *duration,
+            Self::Recording { update, error } => EventData::Recording(RecordingUpdate {
                 error: error.as_ref().map(|error| caller.may_read(error.message())),
+                ..update.clone()
             }),
             Self::Snapshot { device, filename } => EventData::Snapshot {
                 device: device.clone(),
@@ -155,27 +148,23 @@ impl News {
         }
     }
 
+    fn recording(update: RecordingUpdate, error: Option<Error>) -> Self {
+        Self::Recording { update, error }
+    }
+
     fn of(event: PathEvent) -> Option<Self> {
         Some(match event {
             PathEvent::Changed { .. } => return None,
             PathEvent::SnapshotTaken { name, filename } => Self::Snapshot { device: name, filename },
-            PathEvent::RecordingStarted { name, filename } => {
-                Self::Recording { device: name, status: RecordingStatus::Started, filename, duration: 0, error: None }
+            PathEvent::RecordingStarted { name, started } => {
+                Self::recording(RecordingUpdate::started(name, started), None)
             }
-            PathEvent::RecordingStopped { name, stopped } => Self::Recording {
-                device: name,
-                status: RecordingStatus::Stopped,
-                filename: stopped.filename,
-                duration: whole_seconds(stopped.duration),
-                error: None,
-            },
-            PathEvent::RecordingFailed { name, filename, error } => Self::Recording {
-                device: name,
-                status: RecordingStatus::Error,
-                filename,
-                duration: 0,
-                error: Some(error),
-            },
+            PathEvent::RecordingStopped { name, stopped } => {
+                Self::recording(RecordingUpdate::stopped(name, stopped), None)
+            }
+            PathEvent::RecordingFailed { name, filename, error } => {
+                Self::recording(RecordingUpdate::new(name, RecordingStatus::Error, filename), Some(error))
+            }
         })
     }
 }

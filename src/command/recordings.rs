@@ -10,12 +10,9 @@ use super::{
     access::{Caller, Role},
     cameras::OneCamera,
     files::Kind,
+    streams::hundredths,
 };
-use crate::{
-    error::{Error, Kind as Failure, Result},
-    output::recorder::RecordingFormat,
-    path::RecordingRequest,
-};
+use crate::{error::Result, output::recorder::RecordingFormat, path::RecordingRequest};
 
 /// Containers by the names clients use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -62,7 +59,7 @@ pub struct StartParams {
     duration: Option<Within<1, 86_400>>,
     /// Else as configured.
     format: Option<Format>,
-    /// Seconds before the call that are recorded too; only 0 for now.
+    /// Seconds before the call that are recorded too; else as configured for the camera.
     pre_roll: Option<Within<0, 3600>>,
 }
 
@@ -78,6 +75,8 @@ pub struct Started {
     start_time: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
     duration: Option<u32>,
+    /// Seconds of it that were before the request.
+    pre_roll: f64,
     format: Format,
 }
 
@@ -91,10 +90,6 @@ impl Command for Start {
     type Reply = Started;
 
     async fn run(params: StartParams, _: &Caller, gateway: &Gateway) -> Result<Started> {
-        if params.pre_roll.is_some_and(|Within(seconds)| seconds > 0) {
-            let kind = Failure::Unsupported { feature: "pre_roll".into() };
-            return Err(Error::new(kind, "a recording begins with the newest key frame; leave pre_roll out"));
-        }
         let device = gateway.cameras.find(&params.device)?;
         let duration = params.duration.map(|Within(seconds)| seconds);
         let configured = gateway.defaults.recording;
@@ -102,6 +97,8 @@ impl Command for Start {
         let request = RecordingRequest {
             format: params.format.map_or(configured.format, Into::into),
             limit: [asked, configured.limit].into_iter().flatten().min(),
+            pre_roll: params.pre_roll.map(|Within(seconds)| Duration::from_secs(seconds.into())),
+            ..configured
         };
         let recording = gateway.paths.start_recording(&device, request).await?;
         Ok(Started {
@@ -111,6 +108,7 @@ impl Command for Start {
             status: "RECORDING",
             start_time: Timestamp(recording.started),
             duration,
+            pre_roll: hundredths(recording.pre_roll.as_secs_f64()),
             format: recording.request.format.into(),
         })
     }
@@ -133,6 +131,10 @@ pub struct Stopped {
     /// Whole seconds recorded.
     duration: u64,
     file_size: u64,
+    /// Frames that are not in the file because the disk was too slow.
+    missed_frames: u64,
+    /// Files of the recording, this one included.
+    files: u32,
     format: Format,
     download_url: String,
 }
@@ -157,6 +159,8 @@ impl Command for Stop {
             end_time: Timestamp(stopped.ended),
             duration: whole_seconds(stopped.duration),
             file_size: stopped.bytes,
+            missed_frames: stopped.missed,
+            files: stopped.files,
             format: stopped.format.into(),
             download_url: Kind::Recording.download_url(&stopped.filename),
             filename: stopped.filename,

@@ -56,6 +56,10 @@ pub struct Pin {
     pub codec: Option<Codec>,
     /// Whether it streams without readers.
     pub auto_start: Option<bool>,
+    /// Whether it is recorded whenever it is there.
+    pub auto_record: Option<bool>,
+    /// How much of the past its recordings begin with.
+    pub pre_roll: Option<Duration>,
     /// Whether it is no camera of ours.
     pub ignore: bool,
 }
@@ -133,6 +137,9 @@ impl Pin {
         s.bounded("bitrate", &mut pin.bitrate, |rate| rate.is_none_or(BitRate::is_sane), BitRate::sane());
         s.value("codec", &mut pin.codec);
         s.value("auto_start", &mut pin.auto_start);
+        s.value("auto_record", &mut pin.auto_record);
+        let short = |time: &Option<Duration>| time.is_none_or(|time| time <= Duration::from_secs(600));
+        s.bounded("pre_roll", &mut pin.pre_roll, short, "a time up to 10m".into());
         s.value("ignore", &mut pin.ignore);
         pin
     }

@@ -7,13 +7,15 @@ use super::{section::Section, unit::ByteSize, value::words};
 /// Recordings.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recording {
-    /// Whether a camera is recorded whenever it streams.
+    /// Whether a camera is recorded whenever it is there.
     pub auto_record: bool,
     /// The container.
     pub format: RecordingFormat,
     /// How much is kept of what the camera gives.
     pub quality: Quality,
-    /// Longest recording; it is closed then. Zero: no limit.
+    /// How much of the past a recording begins with, and every stream keeps for it.
+    pub pre_roll: Duration,
+    /// Longest recording that a request may begin; it is closed then. Zero: no limit.
     pub max_duration: Duration,
     /// Age in days at which a recording is deleted. 0: never.
     pub cleanup_after_days: u32,
@@ -82,6 +84,7 @@ impl Default for Recording {
             auto_record: false,
             format: RecordingFormat::Fmp4,
             quality: Quality::High,
+            pre_roll: Duration::ZERO,
             max_duration: Duration::from_secs(86_400),
             cleanup_after_days: 0,
             segment_duration: Duration::from_secs(3600),
@@ -109,6 +112,7 @@ impl Recording {
         s.value("auto_record", &mut self.auto_record);
         s.value("format", &mut self.format);
         s.value("quality", &mut self.quality);
+        s.time("pre_roll", &mut self.pre_roll, 0..=600);
         s.time("max_duration", &mut self.max_duration, 0..=31_536_000);
         s.number("cleanup_after_days", &mut self.cleanup_after_days, 0..=36_500);
         s.time("segment_duration", &mut self.segment_duration, 0..=86_400);

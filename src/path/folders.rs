@@ -23,9 +23,10 @@ pub struct Folders {
 }
 
 impl Folders {
-    /// A new, empty file for a recording of `path`. Blocks on the disk. Error: the folder cannot be written.
-    pub(super) fn new_recording(&self, path: &str, format: RecordingFormat) -> Result<PathBuf> {
-        let names = self.pattern.names(path, SystemTime::now(), recorder::extension(format));
+    /// A new, empty file for a recording of `path` that begins with what was captured at `started`. Blocks on the disk.
+    /// Error: the folder cannot be written.
+    pub(super) fn new_recording(&self, path: &str, started: SystemTime, format: RecordingFormat) -> Result<PathBuf> {
+        let names = self.pattern.names(path, started, recorder::extension(format));
         storage::reserve(&self.recordings, names)
     }
 

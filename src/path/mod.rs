@@ -5,9 +5,11 @@
 //!
 //! Not here: which device is which camera (`camera`), and how a caller asks (`command`).
 
+mod auto_record;
 mod demand;
 mod folders;
 mod recording;
+mod recordings;
 mod registry;
 mod run;
 pub mod state;
@@ -17,7 +19,7 @@ use std::{sync::Arc, time::SystemTime};
 
 pub use demand::{Demand, Demands};
 pub use folders::Folders;
-pub use recording::{RecordingRequest, RecordingStatus, RecordingStopped};
+pub use recording::{RecordingRequest, RecordingStarted, RecordingStatus, RecordingStopped};
 pub use registry::{Parts, Paths, SnapshotTaken, StreamingStarted, StreamingStopped};
 pub use state::Phase;
 
@@ -40,8 +42,10 @@ pub struct PathSettings {
     pub frame_timeout: std::time::Duration,
     /// How long a pipeline may take to let go of its device before the driver counts as wedged.
     pub stop_timeout: std::time::Duration,
-    /// What the stream keeps.
+    /// What the stream keeps. Recordings begin with its `past` unless they are asked for less.
     pub ring: crate::stream::Limits,
+    /// Record it whenever the camera is there, so.
+    pub auto_record: Option<RecordingRequest>,
 }
 
 /// How a path is, right now. A snapshot; cheap to clone.
@@ -87,12 +91,12 @@ pub enum PathEvent {
         /// The file, without its folder.
         filename: String,
     },
-    /// A recording began, or went on in a new file after the camera was away.
+    /// A recording began, or went on in a new file.
     RecordingStarted {
         /// The path.
         name: String,
-        /// The file, without its folder.
-        filename: String,
+        /// What is being recorded.
+        started: RecordingStarted,
     },
     /// A recording's file is complete.
     RecordingStopped {

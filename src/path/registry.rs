@@ -4,10 +4,7 @@ use std::{
     collections::BTreeMap,
     panic::AssertUnwindSafe,
     path::PathBuf,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
 
@@ -16,10 +13,11 @@ use tokio::{
     sync::{broadcast, mpsc, oneshot, watch},
     task::{JoinHandle, spawn_blocking},
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{
-    Demands, Folders, PathEvent, PathSettings, PathStatus, Phase, RecordingRequest, RecordingStatus, RecordingStopped,
-    recording::{Desk, Recording},
+    Demands, Folders, PathEvent, PathSettings, PathStatus, Phase, auto_record,
+    recordings::{Slot, recording_status},
     task::{self, Request, Seat},
 };
 use crate::{
@@ -90,29 +88,30 @@ pub struct StreamingStopped {
 
 /// The paths. Cheap to clone.
 #[derive(Clone)]
-pub struct Paths(Arc<Inner>);
+pub struct Paths(pub(super) Arc<Inner>);
 
-struct Inner {
-    parts: Parts,
-    events: broadcast::Sender<PathEvent>,
+pub(super) struct Inner {
+    pub(super) parts: Parts,
+    pub(super) events: broadcast::Sender<PathEvent>,
     paths: Mutex<BTreeMap<String, Entry>>,
-    closing: AtomicBool,
+    /// Cancelled when no more recordings are begun.
+    pub(super) closing: CancellationToken,
 }
 
-struct Entry {
+pub(super) struct Entry {
     inbox: mpsc::Sender<Request>,
-    status: watch::Receiver<PathStatus>,
-    demands: Demands,
+    pub(super) status: watch::Receiver<PathStatus>,
+    pub(super) demands: Demands,
     supervisor: Option<JoinHandle<()>>,
-    recording: Arc<tokio::sync::Mutex<Option<Recording>>>,
-    settings: PathSettings,
+    pub(super) recording: Slot,
+    pub(super) settings: PathSettings,
 }
 
 impl Paths {
     /// No paths yet.
     pub fn new(parts: Parts) -> Self {
         let (events, _) = broadcast::channel(EVENTS);
-        Self(Arc::new(Inner { parts, events, paths: Mutex::default(), closing: AtomicBool::new(false) }))
+        Self(Arc::new(Inner { parts, events, paths: Mutex::default(), closing: CancellationToken::new() }))
     }
 
     /// Makes a path without a source. One of that name that is there already stays as it is.
@@ -153,8 +152,12 @@ impl Paths {
         };
         let supervisor = Some(tokio::spawn(supervise(seat)));
         let recording = Arc::default();
-        let entry = Entry { inbox: inbox_tx, status, demands, supervisor, recording, settings };
+        let auto_record = settings.auto_record;
+        let entry = Entry { inbox: inbox_tx, status: status.clone(), demands, supervisor, recording, settings };
         paths.insert(name.to_owned(), entry);
+        if let Some(request) = auto_record {
+            tokio::spawn(auto_record::run(self.clone(), name.to_owned(), status, request));
+        }
     }
 
     /// Gives a path its source, or takes it away. Returns when the path's status shows it. Error: no such path.
@@ -249,61 +252,6 @@ impl Paths {
         Ok(taken)
     }
 
-    /// Records a path, starting it where need be. Returns when the file is open.
-    /// Errors: no such path, a recording that runs already, not streaming, the disk.
-    pub async fn start_recording(&self, name: &str, request: RecordingRequest) -> Result<RecordingStatus> {
-        let (demands, mut status, deadline, slot) = self.with(name, |entry| {
-            (entry.demands.clone(), entry.status.clone(), entry.settings.start_timeout, Arc::clone(&entry.recording))
-        })?;
-        // Held until the recording has begun: a second caller waits, and is then told that it runs.
-        let mut slot = slot.lock().await;
-        if self.0.closing.load(Ordering::SeqCst) {
-            return Err(closing());
-        }
-        if slot.as_ref().is_some_and(|recording| recording.status().is_some()) {
-            let kind = Kind::InvalidState { state: "RECORDING".into(), allowed: vec!["STOPPED"] };
-            return Err(Error::new(kind, format!("{name} is being recorded already")));
-        }
-        let demand = demands.hold();
-        task::streaming(&mut status, deadline).await?;
-        let desk = Desk {
-            path: name.to_owned(),
-            folders: self.0.parts.folders.clone(),
-            launch: self.0.parts.launch.clone(),
-            events: self.0.events.clone(),
-        };
-        let recording = Recording::start(desk, request, status, demand).await?;
-        let started = recording.status();
-        *slot = Some(recording);
-        started.ok_or_else(|| Error::internal("the recording ended as it began"))
-    }
-
-    /// Ends the recording of a path. Returns when the file is playable. Errors: no such path, no recording, the disk.
-    pub async fn stop_recording(&self, name: &str) -> Result<RecordingStopped> {
-        let slot = self.with(name, |entry| Arc::clone(&entry.recording))?;
-        let recording = slot.lock().await.take().filter(|recording| recording.status().is_some());
-        let recording = recording.ok_or_else(|| {
-            let kind = Kind::InvalidState { state: "STOPPED".into(), allowed: vec!["RECORDING"] };
-            Error::new(kind, format!("{name} is not being recorded"))
-        })?;
-        recording.stop().await
-    }
-
-    /// Closes all recordings, and begins no more. Returns when every file is playable.
-    pub async fn close_recordings(&self) {
-        self.0.closing.store(true, Ordering::SeqCst);
-        let names: Vec<String> = self.lock().keys().cloned().collect();
-        let recordings = names.iter().map(|name| async move {
-            match self.stop_recording(name).await {
-                Err(error) if !matches!(error.kind(), Kind::InvalidState { .. }) => {
-                    tracing::error!(path = %name, "recording not closed: {}", error.chain());
-                }
-                _ => {}
-            }
-        });
-        join_all(recordings).await;
-    }
-
     /// Closes all recordings, then all paths. Returns when every pipeline is down, or given up after its stop timeout.
     pub async fn close(&self) {
         self.close_recordings().await;
@@ -318,12 +266,12 @@ impl Paths {
         join_all(closed).await;
     }
 
-    fn with<T>(&self, name: &str, look: impl FnOnce(&Entry) -> T) -> Result<T> {
+    pub(super) fn with<T>(&self, name: &str, look: impl FnOnce(&Entry) -> T) -> Result<T> {
         self.lock().get(name).map(look).ok_or_else(|| Error::not_found("stream", name))
     }
 
     // The map is valid after every statement, so a panic elsewhere under the lock harms nobody.
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
         self.0.paths.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -347,12 +295,7 @@ async fn supervise(mut seat: Seat) {
     }
 }
 
-fn recording_status(slot: &tokio::sync::Mutex<Option<Recording>>) -> Option<RecordingStatus> {
-    // Held only while a recording starts: then there is none yet.
-    slot.try_lock().ok()?.as_ref()?.status()
-}
-
-fn closing() -> Error {
+pub(super) fn closing() -> Error {
     Error::new(Kind::InvalidState { state: "closing".into(), allowed: vec!["running"] }, "the service is stopping")
 }
 

@@ -13,7 +13,7 @@ mod identity;
 use super::*;
 use crate::{
     api::fixture::{DEADLINE, Served, http},
-    command::{News, RecordingStatus, Role},
+    command::{News, RecordingStatus, Role, notice::RecordingUpdate},
     config::ByteSize,
 };
 
@@ -107,14 +107,8 @@ async fn credentials_on_the_upgrade_are_as_good_and_bad_ones_are_refused() {
 }
 
 fn started(filename: &str) -> Notification {
-    let filename = filename.to_owned();
-    Notification::now(News::Recording {
-        device: "camera0".into(),
-        status: RecordingStatus::Started,
-        filename,
-        duration: 0,
-        error: None,
-    })
+    let update = RecordingUpdate::new("camera0".into(), RecordingStatus::Started, filename.to_owned());
+    Notification::now(News::Recording { update, error: None })
 }
 
 #[tokio::test]
@@ -367,7 +361,6 @@ async fn what_cannot_be_done_is_refused_by_its_kind() {
         ("take_snapshot", json!({"device": "camera0", "filename": "../x"}), -32602, json!({"param": "filename"})),
         ("take_snapshot", json!({"device": "camera0", "format": "gif"}), -32602, json!({"param": "format"})),
         ("start_recording", json!({"device": "camera0", "duration": 86_401}), -32602, json!({"param": "duration"})),
-        ("start_recording", json!({"device": "camera0", "pre_roll": 5}), -32030, json!({"feature": "pre_roll"})),
     ] {
         let response = ask(&mut client, method, params.clone()).await;
         assert_eq!(response["error"]["code"], code, "{method} {params}: {response}");

@@ -1,19 +1,22 @@
 //! Recording: one [`Segment`] is one file of one stream.
 //!
-//! A segment is a reader of the stream with a thread (`writer`) and a pipeline of its own. The file has its final name
-//! from the start, because a client is told the name when recording begins: a fragmented MP4 plays while it grows.
+//! A segment is a reader of the stream with a thread (`writer`) and a pipeline (`muxer`) of its own. The file has its
+//! final name from the start, because a client is told the name when recording begins: a fragmented MP4 plays while it
+//! grows. What is written is on the disk within a second (`disk`).
 //! Not here: names and folders (`storage`), and when a recording begins, goes on in another file or ends (`path`).
 
+mod disk;
+mod muxer;
 mod writer;
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, mpsc},
+    sync::mpsc,
     thread,
     time::{Duration, SystemTime},
 };
 
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 pub use crate::config::RecordingFormat;
@@ -21,7 +24,7 @@ use crate::{
     error::{Error, Kind, Result},
     frame::Codec,
     media::launch::LaunchFiles,
-    stream::{Join, Stream},
+    stream::Subscription,
 };
 
 /// The extensions of all formats, without dots.
@@ -59,6 +62,8 @@ pub enum SegmentEnd {
     StreamClosed,
     /// The next frame would have gone beyond the limit.
     LimitReached,
+    /// It is long or large enough: the next frame, a key frame, is the first of another segment.
+    Cut,
     /// The disk or an element failed. What was written before stays.
     Failed(Error),
 }
@@ -80,6 +85,26 @@ pub struct SegmentReport {
     pub end: SegmentEnd,
 }
 
+/// Where a segment ends, unless it is stopped before.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Bounds {
+    /// The recording is over when this much is recorded, to the frame.
+    pub limit: Option<Duration>,
+    /// The segment is cut at the first key frame after this much time.
+    pub cut_after: Option<Duration>,
+    /// The segment is cut at a key frame, before it has more than so many bytes of frames if its GOPs are of one size.
+    pub cut_at: Option<u64>,
+}
+
+/// What follows a segment that was cut.
+#[derive(Debug)]
+pub struct Rest {
+    /// Its next frame is the first that the segment does not have.
+    pub subscription: Subscription,
+    /// Time in the segment, from its first frame to that one.
+    pub duration: Duration,
+}
+
 /// How long the disk may take.
 #[derive(Clone, Copy, Debug)]
 struct Patience {
@@ -99,11 +124,12 @@ const PATIENCE: Patience =
 pub struct Segment {
     file: PathBuf,
     stop: CancellationToken,
+    rest: oneshot::Receiver<Rest>,
     report: watch::Receiver<Option<SegmentReport>>,
 }
 
 impl Segment {
-    /// Begins to record `stream`, from the newest key frame in its ring or the next to come, for at most `limit`.
+    /// Begins to record what `frames` has, within `bounds`.
     ///
     /// `file` is created, or is an empty file that `storage::reserve` made. Blocks while the file is opened, up to
     /// 5 s. Errors: the format does not take the stream's codec; the file cannot be written or is not empty; an element
@@ -111,37 +137,40 @@ impl Segment {
     pub fn start(
         file: PathBuf,
         format: RecordingFormat,
-        stream: &Arc<Stream>,
+        frames: Subscription,
         launch: &LaunchFiles,
-        limit: Option<Duration>,
+        bounds: Bounds,
     ) -> Result<Self> {
-        Self::start_with(file, format, stream, launch, limit, PATIENCE)
+        Self::start_with(file, format, frames, launch, bounds, PATIENCE)
     }
 
     fn start_with(
         file: PathBuf,
         format: RecordingFormat,
-        stream: &Arc<Stream>,
+        frames: Subscription,
         launch: &LaunchFiles,
-        limit: Option<Duration>,
+        bounds: Bounds,
         patience: Patience,
     ) -> Result<Self> {
+        let stream_format = frames.stream().format();
         let request = writer::Request {
             file: file.clone(),
-            line: launch.line(launch_file(format, stream.format().codec)?)?,
-            subscription: stream.subscribe(Join::Ring),
-            limit,
+            line: launch.line(launch_file(format, stream_format.codec)?)?,
+            format: stream_format,
+            bounds,
             patience,
             stop: CancellationToken::new(),
         };
         let segment_stop = request.stop.clone();
         let (tell, report) = watch::channel(None);
+        let (hand_over, rest) = oneshot::channel();
         let (tell_opened, opened) = mpsc::sync_channel(1);
+        let listeners = writer::Listeners { opened: tell_opened, rest: hand_over, report: tell };
         thread::Builder::new()
             .name("recorder".into())
-            .spawn(move || writer::run(request, &tell_opened, &tell))
+            .spawn(move || writer::run(request, frames, listeners))
             .map_err(|error| Error::with_source(Kind::Internal, "no thread for a recording", error))?;
-        let segment = Self { file, stop: segment_stop, report };
+        let segment = Self { file, stop: segment_stop, rest, report };
         // On an error the segment is dropped, so that a thread that comes to life later finds it is to stop.
         opened
             .recv_timeout(patience.open)
@@ -157,6 +186,12 @@ impl Segment {
     /// Asks the segment to take what is published by now, and to close. Does not wait: see [`Segment::finished`].
     pub fn stop(&self) {
         self.stop.cancel();
+    }
+
+    /// Waits until the segment takes no more frames: the rest where it was cut, `None` where it ends otherwise. Its file
+    /// is being closed then. May be cancelled and called again until it has given its answer.
+    pub async fn taken(&mut self) -> Option<Rest> {
+        (&mut self.rest).await.ok()
     }
 
     /// Waits until the file is closed and on the disk, or given up. May be cancelled and called again.
@@ -183,5 +218,7 @@ fn unresponsive(file: &Path, what: &str, after: Duration) -> Error {
     Error::dependency("disk", format!("{} could not be {what} within {after:?}: the disk hangs", file.display()))
 }
 
+#[cfg(test)]
+mod cut_tests;
 #[cfg(test)]
 mod tests;

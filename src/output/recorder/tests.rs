@@ -1,16 +1,16 @@
 //! The promises of a recording, checked with ffprobe and ffmpeg.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use super::*;
 use crate::{
     frame::EncodedFrame,
     output::test_camera::{TestCamera, output, wait_for_frames},
-    stream::{Limits, Next},
+    stream::{Join, Limits, Next, Stream},
 };
 
 /// A ring that forgets nothing.
-const ENOUGH: Limits = Limits { gops: 1000, bytes: usize::MAX, frames: 1000 };
+const ENOUGH: Limits = Limits { gops: 1000, bytes: usize::MAX, frames: 1000, past: Duration::ZERO };
 
 const SHORT: Patience =
     Patience { open: Duration::from_secs(5), stall: Duration::from_millis(300), close: Duration::from_millis(300) };
@@ -55,7 +55,11 @@ fn publish(stream: &Stream, frames: &[EncodedFrame]) {
 }
 
 fn record(file: PathBuf, format: RecordingFormat, camera: &TestCamera) -> Segment {
-    Segment::start(file, format, &camera.stream, &LaunchFiles::default(), None).unwrap()
+    begin(file, format, &camera.stream, Bounds::default())
+}
+
+fn begin(file: PathBuf, format: RecordingFormat, stream: &Arc<Stream>, bounds: Bounds) -> Segment {
+    Segment::start(file, format, stream.subscribe(Join::Ring), &LaunchFiles::default(), bounds).unwrap()
 }
 
 fn finish(mut segment: Segment) -> SegmentReport {
@@ -77,7 +81,7 @@ fn every_frame_is_in_the_file_in_every_format() {
         let camera = TestCamera::burst(codec, 150);
         let file = folder.path().join(format!("{codec}-{format}.{}", extension(format)));
         let stream = Stream::new(camera.stream.format(), ENOUGH);
-        let segment = Segment::start(file.clone(), format, &stream, &LaunchFiles::default(), None).unwrap();
+        let segment = begin(file.clone(), format, &stream, Bounds::default());
         publish(&stream, &camera.frames);
         segment.stop();
         let report = finish(segment);
@@ -153,8 +157,8 @@ fn the_limit_is_kept_to_the_frame() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("limited.mp4");
     let camera = TestCamera::live(Codec::H264, 30);
-    let (limit, launch) = (Some(Duration::from_secs(1)), LaunchFiles::default());
-    let segment = Segment::start(file.clone(), RecordingFormat::Fmp4, &camera.stream, &launch, limit).unwrap();
+    let bounds = Bounds { limit: Some(Duration::from_secs(1)), ..Bounds::default() };
+    let segment = begin(file.clone(), RecordingFormat::Fmp4, &camera.stream, bounds);
     let report = finish(segment);
     assert!(matches!(report.end, SegmentEnd::LimitReached), "{report:?}");
     assert_eq!((report.frames, probe(&file).3), (30, 30));
@@ -166,7 +170,8 @@ fn a_gap_is_counted_and_the_file_goes_on_at_a_key_frame() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("gap.mp4");
     let camera = TestCamera::burst(Codec::H264, 150);
-    let stream = Stream::new(camera.stream.format(), Limits { gops: 1, bytes: usize::MAX, frames: 40 });
+    let stream =
+        Stream::new(camera.stream.format(), Limits { gops: 1, bytes: usize::MAX, frames: 40, ..Limits::default() });
     let mut subscription = stream.subscribe(Join::Ring);
     publish(&stream, &camera.frames[..1]);
     // The first frame is taken from the writer, and then it does not come to read until the ring has moved on.
@@ -176,13 +181,14 @@ fn a_gap_is_counted_and_the_file_goes_on_at_a_key_frame() {
     let request = writer::Request {
         file: file.clone(),
         line: LaunchFiles::default().line("output/record-fmp4").unwrap(),
-        subscription,
-        limit: None,
+        format: stream.format(),
+        bounds: Bounds::default(),
         patience: PATIENCE,
         stop: CancellationToken::new(),
     };
     let (tell, told) = watch::channel(None);
-    writer::run(request, &mpsc::sync_channel(1).0, &tell);
+    let listeners = writer::Listeners { opened: mpsc::sync_channel(1).0, rest: oneshot::channel().0, report: tell };
+    writer::run(request, subscription, listeners);
     let report: SegmentReport = told.borrow().clone().unwrap();
     assert!(matches!(report.end, SegmentEnd::StreamClosed), "{report:?}");
     assert_eq!((report.frames, report.missed), (30, 119), "frames 1..120 are missing");
@@ -217,8 +223,8 @@ fn a_disk_that_hangs_fails_the_segment_within_its_deadlines() {
     let unread = std::fs::File::options().read(true).write(true).open(&file).unwrap();
     let camera = TestCamera::burst(Codec::H264, 900);
     let stream = Stream::new(camera.stream.format(), ENOUGH);
-    let launch = LaunchFiles::default();
-    let segment = Segment::start_with(file, RecordingFormat::Fmp4, &stream, &launch, None, SHORT).unwrap();
+    let (frames, launch, bounds) = (stream.subscribe(Join::Ring), LaunchFiles::default(), Bounds::default());
+    let segment = Segment::start_with(file, RecordingFormat::Fmp4, frames, &launch, bounds, SHORT).unwrap();
     publish(&stream, &camera.frames);
     let report = finish(segment);
     let SegmentEnd::Failed(error) = &report.end else { panic!("{report:?}") };
@@ -245,7 +251,8 @@ fn what_cannot_begin_says_so_at_once_and_leaves_no_file() {
     let (h264, mjpeg) = (TestCamera::burst(Codec::H264, 1), TestCamera::burst(Codec::Mjpeg, 1));
     let launch = LaunchFiles::default();
     let start = |file: &str, format, camera: &TestCamera, launch: &LaunchFiles| {
-        Segment::start(folder.path().join(file), format, &camera.stream, launch, None).unwrap_err()
+        let frames = camera.stream.subscribe(Join::Ring);
+        Segment::start(folder.path().join(file), format, frames, launch, Bounds::default()).unwrap_err()
     };
     let error = start("a.mp4", RecordingFormat::Fmp4, &mjpeg, &launch);
     assert_eq!(*error.kind(), Kind::Unsupported { feature: "MJPEG in fmp4".into() });
@@ -272,7 +279,7 @@ fn a_recording_without_a_frame_leaves_no_file() {
     crate::media::init().unwrap();
     let stream = Stream::new(TestCamera::burst(Codec::H264, 1).stream.format(), Limits::default());
     let file = folder.path().join("empty.mp4");
-    let segment = Segment::start(file.clone(), RecordingFormat::Fmp4, &stream, &LaunchFiles::default(), None).unwrap();
+    let segment = begin(file.clone(), RecordingFormat::Fmp4, &stream, Bounds::default());
     assert!(stream.take_key_frame_request(), "a recorder asks for its first key frame");
     segment.stop();
     let report = finish(segment);

@@ -5,10 +5,8 @@
 //! in the kernel for ever, are done where a deadline can leave them behind.
 
 use std::{
-    fs::{File, OpenOptions},
-    io,
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
-    path::{Path, PathBuf},
+    fs::File,
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -18,18 +16,21 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use gst::prelude::*;
 use tokio::{
     sync::{Notify, oneshot, watch},
     time::{Instant, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Patience, SegmentEnd, SegmentReport, unresponsive};
+use super::{
+    Bounds, Patience, Rest, SegmentEnd, SegmentReport,
+    disk::{self, Syncing},
+    muxer::Muxer,
+    unresponsive,
+};
 use crate::{
     error::{Error, Kind, Result},
-    frame::EncodedFrame,
-    media::{bus, launch, sample},
+    frame::{EncodedFrame, Format},
     output::storage::{disk_error, sync_folder},
     stream::{Next, Subscription},
 };
@@ -38,28 +39,41 @@ use crate::{
 pub(super) struct Request {
     pub file: PathBuf,
     pub line: String,
-    pub subscription: Subscription,
-    pub limit: Option<Duration>,
+    pub format: Format,
+    pub bounds: Bounds,
     pub patience: Patience,
     pub stop: CancellationToken,
 }
 
+/// Whom it tells what.
+pub(super) struct Listeners {
+    /// Whether the file could be opened.
+    pub opened: mpsc::SyncSender<Result<()>>,
+    /// What follows a segment that was cut; dropped when it ends otherwise.
+    pub rest: oneshot::Sender<Rest>,
+    /// What became of the file.
+    pub report: watch::Sender<Option<SegmentReport>>,
+}
+
 /// The whole life of a segment's thread.
-pub(super) fn run(
-    request: Request,
-    opened: &mpsc::SyncSender<Result<()>>,
-    report: &watch::Sender<Option<SegmentReport>>,
-) {
+pub(super) fn run(request: Request, mut frames: Subscription, listeners: Listeners) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     let writer = runtime
         .map_err(|error| Error::with_source(Kind::Internal, "no runtime for a recording", error))
         .and_then(|runtime| Ok((runtime, Writer::open(request)?)));
+    let Listeners { opened, rest, report } = listeners;
     match writer {
         Ok((runtime, mut writer)) => {
             // Nobody listens any more if the disk took too long to open the file; the stop is set then.
             let _ = opened.try_send(Ok(()));
             let finished = runtime.block_on(async {
-                let end = writer.record().await;
+                let end = writer.record(&mut frames).await;
+                let duration = writer.duration();
+                match end {
+                    // Whoever goes on must not wait for this file to be closed.
+                    SegmentEnd::Cut => drop(rest.send(Rest { subscription: frames, duration })),
+                    _ => drop((rest, frames)),
+                }
                 writer.close(end).await
             });
             report.send_replace(Some(finished));
@@ -73,64 +87,69 @@ pub(super) fn run(
 struct Writer {
     request: Request,
     disk: Arc<File>,
-    pipeline: gst::Pipeline,
-    frames: gst_app::AppSrc,
-    /// Told by the `appsrc` when half of its queue is free.
+    muxer: Muxer,
+    /// Told by the pipeline when half of its queue is free.
     room: Arc<Notify>,
     /// The first two things the pipeline says about its end; more change nothing.
     ends: tokio::sync::mpsc::Receiver<Result<()>>,
-    /// Capture times of the first and the newest frame.
-    span: Option<(Duration, Duration)>,
+    syncing: Option<Syncing>,
+    /// When the first frame was captured, or the file was opened.
     started: SystemTime,
-    count: u64,
+    taken: Taken,
     missed: u64,
+}
+
+/// What the file has, or will have when the pipeline has written it.
+#[derive(Default)]
+struct Taken {
+    frames: u64,
+    bytes: u64,
+    /// PTS of the first frame.
+    first: Option<Duration>,
+    /// When the last frame ends: as it is known when another follows, else by the frame rate.
+    until: Duration,
+    /// Bytes before the newest key frame.
+    before_gop: u64,
 }
 
 impl Writer {
     fn open(request: Request) -> Result<Self> {
         let path = &request.file;
-        let cannot = |error| disk_error(path, "cannot be written", error);
-        let no_link = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
-        let disk = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .custom_flags(no_link)
-            .open(path)
-            .map_err(cannot)?;
-        if disk.metadata().map_err(cannot)?.len() > 0 {
-            let message = format!("{} exists; a recording does not overwrite it", path.display());
-            return Err(Error::dependency("disk", message));
-        }
+        let disk = Arc::new(disk::open(path)?);
         let (tell, ends) = tokio::sync::mpsc::channel(2);
         let room = Arc::new(Notify::new());
-        let (pipeline, frames) = start(&request, tell, Arc::clone(&room)).inspect_err(|_| remove(path, &disk))?;
-        let started = SystemTime::now();
+        let (tell_failed, for_muxer) = (tell.clone(), Arc::clone(&room));
+        let failed = move |error| drop(tell_failed.try_send(Err(error)));
+        let started = Muxer::start(&request.line, path, request.format, tell, for_muxer).and_then(|muxer| {
+            // The name outlives a power cut from now on.
+            path.parent().map_or(Ok(()), sync_folder).map_err(|error| disk_error(path, "is not safe", error))?;
+            Ok((muxer, Syncing::start(path, Arc::clone(&disk), failed)?))
+        });
+        let (muxer, syncing) = started.inspect_err(|_| disk::remove(path, &disk))?;
         Ok(Self {
             request,
-            disk: Arc::new(disk),
-            pipeline,
-            frames,
+            disk,
+            muxer,
             room,
             ends,
-            span: None,
-            started,
-            count: 0,
+            syncing: Some(syncing),
+            started: SystemTime::now(),
+            taken: Taken::default(),
             missed: 0,
         })
     }
 
-    /// Takes frames until there is a reason to end.
-    async fn record(&mut self) -> SegmentEnd {
+    /// Takes frames until there is a reason to end. After [`SegmentEnd::Cut`] the next frame is the one it was cut at.
+    async fn record(&mut self, frames: &mut Subscription) -> SegmentEnd {
         let patience = self.request.patience.stall;
         let mut full_since = None;
         // What was published before the stop belongs to the recording: this many frames.
         let mut until = None;
         loop {
-            let full = self.is_full();
+            let full = self.muxer.is_full();
             full_since = if full { full_since.or_else(|| Some(Instant::now())) } else { None };
             if let (Some(until), false) = (until, full) {
-                match self.request.subscription.poll() {
+                match frames.poll() {
                     Some(Next::Frame(frame)) if frame.seq >= until => return SegmentEnd::Stopped,
                     None => return SegmentEnd::Stopped,
                     Some(next) => match self.take(next) {
@@ -141,13 +160,20 @@ impl Writer {
             }
             tokio::select! {
                 () = self.request.stop.cancelled(), if until.is_none() => {
-                    until = Some(self.request.subscription.stream().stats().frames);
+                    until = Some(frames.stream().stats().frames);
+                    // What is left goes into this file.
+                    (self.request.bounds.cut_after, self.request.bounds.cut_at) = (None, None);
                 }
                 Some(ended) = self.ends.recv() => return match ended {
                     Ok(()) => SegmentEnd::Failed(Error::internal("a recording's pipeline ended by itself")),
                     Err(error) => SegmentEnd::Failed(error),
                 },
-                next = self.request.subscription.next(), if !full => {
+                next = frames.next(), if !full => {
+                    if let Next::Frame(frame) = &next && self.is_cut_at(frame, frames) {
+                        frames.put_back(frame);
+                        self.taken.ends_at(frame);
+                        return SegmentEnd::Cut;
+                    }
                     if let Some(end) = self.take(next) {
                         return end;
                     }
@@ -156,6 +182,24 @@ impl Writer {
                 () = sleep_until(full_since.unwrap_or_else(Instant::now) + patience), if full => {
                     return SegmentEnd::Failed(unresponsive(&self.request.file, "written", patience));
                 }
+            }
+        }
+    }
+
+    /// Whether the segment ends before this frame, and another goes on with it. Where it should and the frame is no key
+    /// frame, one is asked for.
+    fn is_cut_at(&self, frame: &EncodedFrame, frames: &Subscription) -> bool {
+        let Bounds { cut_after, cut_at, .. } = self.request.bounds;
+        let Some(first) = self.taken.first else { return false };
+        let long = cut_after.is_some_and(|most| frame.pts.saturating_sub(first) >= most);
+        let large = cut_at.is_some_and(|most| self.taken.bytes + self.taken.gop() > most);
+        match frame.key {
+            true => long || large,
+            false => {
+                if long {
+                    frames.stream().request_key_frame();
+                }
+                false
             }
         }
     }
@@ -169,35 +213,30 @@ impl Writer {
             }
             Next::Closed => return Some(SegmentEnd::StreamClosed),
         };
-        let first = match self.span {
-            Some((first, _)) => first,
-            None => {
-                self.started = frame.captured;
-                frame.pts
-            }
-        };
-        if self.request.limit.is_some_and(|limit| frame.pts.saturating_sub(first) >= limit) {
+        let first = self.taken.first.unwrap_or_else(|| {
+            self.started = frame.captured;
+            self.muxer.begin(frame.captured);
+            frame.pts
+        });
+        if self.request.bounds.limit.is_some_and(|limit| frame.pts.saturating_sub(first) >= limit) {
             return Some(SegmentEnd::LimitReached);
         }
-        self.span = Some((first, frame.pts));
-        self.count += 1;
-        // Refused only after an error, which then is on the bus.
-        let _ = self.frames.push_buffer(buffer(&frame, first));
+        self.taken.add(&frame, self.interval());
+        self.muxer.push(&frame, first);
         None
     }
 
-    fn is_full(&self) -> bool {
-        let frames = &self.frames;
-        frames.current_level_bytes() >= frames.max_bytes()
-            || frames.max_time().is_some_and(|most| !most.is_zero() && frames.current_level_time() >= Some(most))
+    /// Time in the file.
+    fn duration(&self) -> Duration {
+        self.taken.first.map_or(Duration::ZERO, |first| self.taken.until.saturating_sub(first))
     }
 
     /// Lets the pipeline write what it has, closes the file and sees it onto the disk. Each within a deadline.
     async fn close(mut self, mut end: SegmentEnd) -> SegmentReport {
         let patience = self.request.patience.close;
         let path = self.request.file.clone();
-        if self.count > 0 && !matches!(end, SegmentEnd::Failed(_)) {
-            let _ = self.frames.end_of_stream();
+        if self.taken.frames > 0 && !matches!(end, SegmentEnd::Failed(_)) {
+            self.muxer.finish();
             let failed = match timeout(patience, self.ends.recv()).await {
                 Ok(Some(ended)) => ended.err(),
                 Ok(None) => Some(Error::internal("a recording's bus is gone")),
@@ -205,7 +244,7 @@ impl Writer {
             };
             end = failed.map_or(end, SegmentEnd::Failed);
         }
-        let duration = self.span.map_or(Duration::ZERO, |(first, last)| last.saturating_sub(first) + self.interval());
+        drop(self.syncing.take());
         let bytes = Arc::new(AtomicU64::new(0));
         let failed = match timeout(patience, self.release(Arc::clone(&bytes))).await {
             Ok(Ok(released)) => released.err(),
@@ -217,9 +256,9 @@ impl Writer {
         }
         SegmentReport {
             started: self.started,
-            duration,
+            duration: self.duration(),
             bytes: bytes.load(Ordering::Relaxed),
-            frames: self.count,
+            frames: self.taken.frames,
             missed: self.missed,
             end,
         }
@@ -228,10 +267,10 @@ impl Writer {
     /// Closes the file on a thread of its own, which is left behind when the disk hangs.
     fn release(&self, bytes: Arc<AtomicU64>) -> oneshot::Receiver<Result<()>> {
         let (done, released) = oneshot::channel();
-        let (pipeline, disk) = (self.pipeline.clone(), Arc::clone(&self.disk));
-        let (path, empty) = (self.request.file.clone(), self.count == 0);
+        let (muxer, disk) = (self.muxer.clone(), Arc::clone(&self.disk));
+        let (path, empty) = (self.request.file.clone(), self.taken.frames == 0);
         let close = move || {
-            let closed = close(&pipeline, &disk, &path, empty, &bytes);
+            let closed = disk::close(&muxer, &disk, &path, empty, &bytes);
             let _ = done.send(closed.map_err(|error| disk_error(&path, "is not safe on the disk", error)));
         };
         if let Err(error) = thread::Builder::new().name("recorder-close".into()).spawn(close) {
@@ -243,93 +282,28 @@ impl Writer {
 
     /// What the last frame counts for: the nominal frame interval.
     fn interval(&self) -> Duration {
-        let rate = self.request.subscription.stream().format().rate;
+        let rate = self.request.format.rate;
         Duration::from_secs(rate.seconds.into()).checked_div(rate.frames).unwrap_or_default()
     }
 }
 
-/// Builds the pipeline and starts it.
-fn start(
-    request: &Request,
-    tell: tokio::sync::mpsc::Sender<Result<()>>,
-    room: Arc<Notify>,
-) -> Result<(gst::Pipeline, gst_app::AppSrc)> {
-    let pipeline = launch::pipeline(&request.line)?;
-    let frames: gst_app::AppSrc = launch::element(&pipeline, "frames")?;
-    frames.set_caps(Some(&sample::caps(request.subscription.stream().format())));
-    frames.set_callbacks(gst_app::AppSrcCallbacks::builder().need_data(move |_, _| room.notify_one()).build());
-    launch::element::<gst::Element>(&pipeline, "file")?.set_property("location", &request.file);
-    let path = request.file.clone();
-    let listen = move |_: &gst::Bus, message: &gst::Message| {
-        let ended = match message.view() {
-            gst::MessageView::Eos(_) => Some(Ok(())),
-            gst::MessageView::Error(error) => Some(Err(failure(&path, error))),
-            _ => None,
-        };
-        if let Some(ended) = ended {
-            let _ = tell.try_send(ended);
+impl Taken {
+    fn add(&mut self, frame: &EncodedFrame, interval: Duration) {
+        self.first.get_or_insert(frame.pts);
+        if frame.key {
+            self.before_gop = self.bytes;
         }
-        gst::BusSyncReply::Drop
-    };
-    if let Some(bus) = pipeline.bus() {
-        bus.set_sync_handler(listen);
+        self.frames += 1;
+        self.bytes += frame.data.len() as u64;
+        self.until = frame.pts + interval;
     }
-    pipeline.set_state(gst::State::Playing).map_err(|error| {
-        let _ = pipeline.set_state(gst::State::Null);
-        let message = format!("the pipeline that writes {} does not start", request.file.display());
-        Error::with_source(Kind::Dependency { dependency: "recorder".into() }, message, error)
-    })?;
-    Ok((pipeline, frames))
-}
 
-/// What the pipeline's error means for this file.
-fn failure(path: &Path, message: &gst::message::Error) -> Error {
-    let error = bus::error(message);
-    let disk = |what: &str| {
-        let text = format!("{} {what}", path.display());
-        Error::with_source(Kind::Dependency { dependency: "disk".into() }, text, error.clone())
-    };
-    let said = message.error();
-    if said.matches(gst::ResourceError::NoSpaceLeft) {
-        disk("cannot be written: the disk is full")
-    } else if said.matches(gst::ResourceError::Write) || said.matches(gst::ResourceError::Seek) {
-        disk("cannot be written")
-    } else {
-        error
+    /// Bytes of the newest GOP, which is whole when a key frame follows.
+    fn gop(&self) -> u64 {
+        self.bytes - self.before_gop
     }
-}
 
-/// The frame's own bytes, timed from the beginning of the file.
-fn buffer(frame: &EncodedFrame, first: Duration) -> gst::Buffer {
-    let since = gst::ClockTime::try_from(frame.pts.saturating_sub(first)).ok();
-    let mut buffer = sample::buffer(frame);
-    if let Some(buffer) = buffer.get_mut() {
-        buffer.set_pts(since);
-        buffer.set_dts(since);
-    }
-    buffer
-}
-
-/// Stops the pipeline, which closes its file, and sees the file onto the disk. `bytes` is its size as last known.
-fn close(pipeline: &gst::Pipeline, disk: &File, path: &Path, empty: bool, bytes: &AtomicU64) -> io::Result<()> {
-    bytes.store(disk.metadata()?.len(), Ordering::Relaxed);
-    let _ = pipeline.set_state(gst::State::Null);
-    if empty {
-        remove(path, disk);
-        return Ok(());
-    }
-    let found = disk.metadata()?;
-    bytes.store(found.len(), Ordering::Relaxed);
-    if found.nlink() == 0 {
-        return Err(io::Error::new(io::ErrorKind::NotFound, "deleted while it was recorded"));
-    }
-    disk.sync_all()?;
-    path.parent().map_or(Ok(()), sync_folder)
-}
-
-/// Takes away a file that nothing was written to.
-fn remove(path: &Path, disk: &File) {
-    if disk.metadata().is_ok_and(|found| found.is_file()) {
-        let _ = std::fs::remove_file(path);
+    fn ends_at(&mut self, next: &EncodedFrame) {
+        self.until = next.pts;
     }
 }

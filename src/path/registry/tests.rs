@@ -35,6 +35,7 @@ fn settings() -> PathSettings {
         frame_timeout: PATIENCE,
         stop_timeout: PATIENCE,
         ring: Limits::default(),
+        auto_record: None,
     }
 }
 

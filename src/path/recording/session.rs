@@ -1,0 +1,266 @@
+//! The task of a recording: one stream after the other, and of each stream one file after the other.
+//!
+//! While the path streams a segment is written. Where it is cut the next one goes on with the very next frame, while the
+//! first is closed behind it. When the stream ends (the camera was unplugged) the segment is closed, and the next stream
+//! is recorded from its first frame on.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use tokio::{
+    sync::{oneshot, watch},
+    task::{JoinHandle, spawn_blocking},
+};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::{Desk, RecordingRequest, RecordingStarted, RecordingStatus, RecordingStopped, file_name};
+use crate::{
+    error::{Error, Kind, Result},
+    output::recorder::{Bounds, Segment, SegmentEnd, SegmentReport},
+    path::{Demand, PathEvent, PathStatus},
+    stream::{Join, Stream, Subscription},
+};
+
+pub(super) struct Session {
+    desk: Desk,
+    request: RecordingRequest,
+    id: String,
+    status: watch::Sender<Option<RecordingStatus>>,
+    stop: CancellationToken,
+    _demand: Demand,
+}
+
+/// A file of the session.
+struct File {
+    number: u32,
+    name: String,
+    segment: Segment,
+}
+
+/// How far a session has come.
+struct Progress {
+    /// Time in the files that are written.
+    recorded: Duration,
+    /// Time there may be in all files.
+    limit: Option<Duration>,
+    /// When what was recorded last ended.
+    ended: Option<SystemTime>,
+    files: u32,
+    /// The file that was complete last.
+    last: Option<RecordingStopped>,
+    /// The file that is being closed while another is written. One at a time, so that a slow disk slows us down.
+    closing: Option<JoinHandle<Option<RecordingStopped>>>,
+}
+
+/// How a stream that was being recorded came to its end.
+enum Over {
+    /// The camera is away, and may come back.
+    Stream,
+    /// There is nothing more to record.
+    Recording,
+}
+
+impl Session {
+    pub fn new(
+        desk: Desk,
+        request: RecordingRequest,
+        status: watch::Sender<Option<RecordingStatus>>,
+        stop: CancellationToken,
+        demand: Demand,
+    ) -> Arc<Self> {
+        Arc::new(Self { desk, request, id: Uuid::new_v4().to_string(), status, stop, _demand: demand })
+    }
+
+    /// Records until it is told to stop, the limit is reached, or a file cannot be written. `opened` is told when the
+    /// first file is open. Gives the last file.
+    pub async fn run(
+        self: Arc<Self>,
+        mut path: watch::Receiver<PathStatus>,
+        opened: oneshot::Sender<()>,
+    ) -> Result<RecordingStopped> {
+        let mut opened = Some(opened);
+        let mut progress = Progress {
+            recorded: Duration::ZERO,
+            limit: self.request.limit,
+            ended: None,
+            files: 0,
+            last: None,
+            closing: None,
+        };
+        loop {
+            let stream = tokio::select! {
+                stream = live_stream(&mut path) => stream,
+                () = self.stop.cancelled() => None,
+            };
+            let Some(stream) = stream else { break };
+            match self.record(&stream, &mut progress, &mut opened).await {
+                Ok(Over::Stream) => {}
+                Ok(Over::Recording) => break,
+                Err(error) => {
+                    progress.settle().await;
+                    return Err(error);
+                }
+            }
+        }
+        progress.settle().await;
+        progress.last.ok_or_else(|| Error::dependency("device", "the camera was away all the time"))
+    }
+
+    /// Records one stream.
+    async fn record(
+        self: &Arc<Self>,
+        stream: &Arc<Stream>,
+        progress: &mut Progress,
+        opened: &mut Option<oneshot::Sender<()>>,
+    ) -> Result<Over> {
+        let is_first = progress.files == 0;
+        // Of a stream that came back nothing is left out.
+        let past = if is_first { self.request.pre_roll.unwrap_or_default() } else { Duration::MAX };
+        let mut frames = stream.subscribe(Join::Past(past));
+        if is_first {
+            progress.limit = progress.limit.map(|limit| limit + frames.lead());
+        }
+        loop {
+            let mut file = self.open(frames, progress).await?;
+            if let Some(opened) = opened.take() {
+                let _ = opened.send(());
+            }
+            let rest = tokio::select! {
+                rest = file.segment.taken() => rest,
+                () = self.stop.cancelled() => {
+                    file.segment.stop();
+                    file.segment.taken().await
+                }
+            };
+            progress.settle().await;
+            match rest {
+                Some(rest) => {
+                    progress.recorded += rest.duration;
+                    progress.ended = rest.subscription.begins();
+                    progress.closing = Some(tokio::spawn(Arc::clone(self).close_behind(file)));
+                    frames = rest.subscription;
+                }
+                None => return self.close(file, progress).await,
+            }
+        }
+    }
+
+    /// Begins a file, and tells of it.
+    async fn open(&self, frames: Subscription, progress: &mut Progress) -> Result<File> {
+        let (pre_roll, started) = (frames.lead(), frames.begins().unwrap_or_else(SystemTime::now));
+        let bounds = Bounds {
+            limit: progress.limit.map(|limit| limit.saturating_sub(progress.recorded)),
+            cut_after: self.request.cut_after,
+            cut_at: self.request.cut_at,
+        };
+        let (folders, launch) = (self.desk.folders.clone(), self.desk.launch.clone());
+        let (path, format) = (self.desk.path.clone(), self.request.format);
+        let opening = spawn_blocking(move || {
+            let file = folders.new_recording(&path, started, format)?;
+            let name = file_name(&file);
+            Segment::start(file, format, frames, &launch, bounds).map(|segment| (name, segment))
+        });
+        let opened = opening
+            .await
+            .map_err(|error| Error::with_source(Kind::Internal, "a recording's file was not opened", error))
+            .flatten();
+        let (name, segment) = opened.inspect_err(|error| {
+            // A first file that cannot be written is the caller's to hear of; a later one is an event.
+            let before = self.status.borrow().as_ref().map(|status| status.filename.clone());
+            if let Some(before) = before {
+                self.failed(before, error);
+            }
+        })?;
+        let gap = progress.ended.and_then(|ended| started.duration_since(ended).ok()).unwrap_or_default();
+        progress.files += 1;
+        self.status.send_modify(|status| {
+            let first = status.take();
+            *status = Some(RecordingStatus {
+                session_id: self.id.clone(),
+                filename: name.clone(),
+                started: first.as_ref().map_or(started, |first| first.started),
+                pre_roll: first.as_ref().map_or(pre_roll, |first| first.pre_roll),
+                files: progress.files,
+                request: self.request,
+            });
+        });
+        tracing::info!(path = %self.desk.path, filename = %name, gap = gap.as_secs_f64(), "recording");
+        self.tell(PathEvent::RecordingStarted {
+            name: self.desk.path.clone(),
+            started: RecordingStarted { session_id: self.id.clone(), filename: name.clone(), started, gap },
+        });
+        Ok(File { number: progress.files, name, segment })
+    }
+
+    /// Closes the last file of a stream.
+    async fn close(&self, mut file: File, progress: &mut Progress) -> Result<Over> {
+        let report = file.segment.finished().await;
+        progress.recorded += report.duration;
+        progress.ended = Some(report.started + report.duration);
+        let stopped = self.closed(&file, &report)?;
+        progress.last = Some(stopped);
+        Ok(match report.end {
+            SegmentEnd::StreamClosed if progress.limit.is_none_or(|limit| progress.recorded < limit) => Over::Stream,
+            _ => Over::Recording,
+        })
+    }
+
+    /// Closes a file while another is written already. Gives it, unless that failed, which then is told.
+    async fn close_behind(self: Arc<Self>, mut file: File) -> Option<RecordingStopped> {
+        let report = file.segment.finished().await;
+        self.closed(&file, &report).ok()
+    }
+
+    /// Tells what became of a file.
+    fn closed(&self, file: &File, report: &SegmentReport) -> Result<RecordingStopped> {
+        tracing::info!(path = %self.desk.path, filename = %file.name, frames = report.frames, missed = report.missed,
+            seconds = report.duration.as_secs_f64(), bytes = report.bytes, "recording closed: {:?}", report.end);
+        if let SegmentEnd::Failed(error) = &report.end {
+            self.failed(file.name.clone(), error);
+            return Err(error.clone());
+        }
+        let stopped = RecordingStopped {
+            session_id: self.id.clone(),
+            filename: file.name.clone(),
+            started: report.started,
+            ended: report.started + report.duration,
+            duration: report.duration,
+            bytes: report.bytes,
+            missed: report.missed,
+            format: self.request.format,
+            files: file.number,
+        };
+        self.tell(PathEvent::RecordingStopped { name: self.desk.path.clone(), stopped: stopped.clone() });
+        Ok(stopped)
+    }
+
+    fn failed(&self, filename: String, error: &Error) {
+        tracing::error!(path = %self.desk.path, %filename, "recording failed: {}", error.chain());
+        self.tell(PathEvent::RecordingFailed { name: self.desk.path.clone(), filename, error: error.clone() });
+    }
+
+    fn tell(&self, event: PathEvent) {
+        // Nobody listening is fine.
+        let _ = self.desk.events.send(event);
+    }
+}
+
+impl Progress {
+    /// Waits for the file that is being closed.
+    async fn settle(&mut self) {
+        if let Some(closing) = self.closing.take()
+            && let Ok(Some(stopped)) = closing.await
+        {
+            self.last = Some(stopped);
+        }
+    }
+}
+
+/// The stream of a path as soon as there is one that has not ended; `None` when the path is gone for good.
+async fn live_stream(path: &mut watch::Receiver<PathStatus>) -> Option<Arc<Stream>> {
+    let live = |status: &PathStatus| status.stream.as_ref().is_some_and(|stream| !stream.is_closed());
+    path.wait_for(live).await.ok()?.stream.clone()
+}

@@ -1,0 +1,104 @@
+//! The recordings of all paths: starting and stopping them, one a path.
+
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Paths, RecordingRequest, RecordingStatus, RecordingStopped,
+    recording::{Desk, Recording},
+    registry::closing,
+    task,
+};
+use crate::error::{Error, Kind, Result};
+
+/// The place of a path's recording. Locked while one starts.
+pub(super) type Slot = Arc<tokio::sync::Mutex<Option<Recording>>>;
+
+/// How a recording came to its end.
+pub(super) enum Ended {
+    /// Somebody asked for it.
+    Stopped,
+    /// It reached its limit, or could not go on.
+    ByItself,
+}
+
+impl Paths {
+    /// Records a path, starting it where need be. Returns when the file is open.
+    /// Errors: no such path, a recording that runs already, not streaming, the disk.
+    pub async fn start_recording(&self, name: &str, request: RecordingRequest) -> Result<RecordingStatus> {
+        let (demands, mut status, settings, slot) = self.with(name, |entry| {
+            (entry.demands.clone(), entry.status.clone(), entry.settings.clone(), Arc::clone(&entry.recording))
+        })?;
+        let request = RecordingRequest { pre_roll: request.pre_roll.or(Some(settings.ring.past)), ..request };
+        // Held until the recording has begun: a second caller waits, and is then told that it runs.
+        let mut slot = slot.lock().await;
+        if self.0.closing.is_cancelled() {
+            return Err(closing());
+        }
+        if slot.as_ref().is_some_and(|recording| recording.status().is_some()) {
+            let kind = Kind::InvalidState { state: "RECORDING".into(), allowed: vec!["STOPPED"] };
+            return Err(Error::new(kind, format!("{name} is being recorded already")));
+        }
+        let demand = demands.hold();
+        task::streaming(&mut status, settings.start_timeout).await?;
+        let desk = Desk {
+            path: name.to_owned(),
+            folders: self.0.parts.folders.clone(),
+            launch: self.0.parts.launch.clone(),
+            events: self.0.events.clone(),
+        };
+        let recording = Recording::start(desk, request, status, demand).await?;
+        let started = recording.status();
+        *slot = Some(recording);
+        started.ok_or_else(|| Error::internal("the recording ended as it began"))
+    }
+
+    /// Ends the recording of a path. Returns when the file is playable. Errors: no such path, no recording, the disk.
+    pub async fn stop_recording(&self, name: &str) -> Result<RecordingStopped> {
+        let slot = self.with(name, |entry| Arc::clone(&entry.recording))?;
+        let recording = slot.lock().await.take().filter(|recording| recording.status().is_some());
+        let recording = recording.ok_or_else(|| {
+            let kind = Kind::InvalidState { state: "STOPPED".into(), allowed: vec!["RECORDING"] };
+            Error::new(kind, format!("{name} is not being recorded"))
+        })?;
+        recording.stop().await
+    }
+
+    /// Waits for the recording of a path to end, and says how; where there is none, that is at once. Error: no such path.
+    pub(super) async fn recording_ended(&self, name: &str) -> Result<Ended> {
+        let slot = self.with(name, |entry| Arc::clone(&entry.recording))?;
+        let over = slot.lock().await.as_ref().map(Recording::over);
+        if let Some(over) = over {
+            over.await;
+        }
+        Ok(if slot.lock().await.is_some() { Ended::ByItself } else { Ended::Stopped })
+    }
+
+    /// When no more recordings are begun.
+    pub(super) fn closing(&self) -> CancellationToken {
+        self.0.closing.clone()
+    }
+
+    /// Closes all recordings, and begins no more. Returns when every file is playable.
+    pub async fn close_recordings(&self) {
+        self.0.closing.cancel();
+        let names: Vec<String> = self.lock().keys().cloned().collect();
+        let recordings = names.iter().map(|name| async move {
+            match self.stop_recording(name).await {
+                Err(error) if !matches!(error.kind(), Kind::InvalidState { .. }) => {
+                    tracing::error!(path = %name, "recording not closed: {}", error.chain());
+                }
+                _ => {}
+            }
+        });
+        join_all(recordings).await;
+    }
+}
+
+/// The recording in a slot.
+pub(super) fn recording_status(slot: &tokio::sync::Mutex<Option<Recording>>) -> Option<RecordingStatus> {
+    // Held only while a recording starts: then there is none yet.
+    slot.try_lock().ok()?.as_ref()?.status()
+}

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::{sync::watch, time::sleep};
 
-use super::{PathStatus, Paths, Phase, RecordingRequest, recordings::Ended};
+use super::{PathStatus, Paths, RecordingRequest, recordings::Ended};
 use crate::error::{Error, Kind};
 
 /// The pause before a recording that could not be written is tried again: a disk that is full may get room.
@@ -35,7 +35,7 @@ async fn record(paths: &Paths, name: &str, mut status: watch::Receiver<PathStatu
             }
         }
         match paths.recording_ended(name).await {
-            Ok(Ended::Stopped) => drop(status.wait_for(|status| status.phase == Phase::Away).await),
+            Ok(Ended::Stopped(then)) => drop(status.wait_for(|status| status.appearances != then).await),
             // It has told of its error.
             Ok(Ended::ByItself) => sleep(PAUSE).await,
             Err(_) => return,

@@ -66,6 +66,8 @@ pub struct PathStatus {
     pub stream: Option<Arc<Stream>>,
     /// Since when they flow.
     pub streaming_since: Option<SystemTime>,
+    /// Counts the comings and goings of its source.
+    pub appearances: u64,
     /// Runs of the pipeline since the path was made.
     pub runs: u64,
     /// What these runs left out.

@@ -14,14 +14,35 @@ use super::{
 use crate::error::{Error, Kind, Result};
 
 /// The place of a path's recording. Locked while one starts.
-pub(super) type Slot = Arc<tokio::sync::Mutex<Option<Recording>>>;
+pub(super) type Slot = Arc<tokio::sync::Mutex<Place>>;
+
+/// What is in a [`Slot`].
+#[derive(Default)]
+pub(super) enum Place {
+    /// Nothing yet.
+    #[default]
+    Empty,
+    /// A recording, which may have ended by itself.
+    Taken(Recording),
+    /// The last recording was stopped by a request, at this count of [`PathStatus::appearances`].
+    Stopped(u64),
+}
 
 /// How a recording came to its end.
 pub(super) enum Ended {
-    /// Somebody asked for it.
-    Stopped,
+    /// By a request, at this count of [`PathStatus::appearances`].
+    Stopped(u64),
     /// It reached its limit, or could not go on.
     ByItself,
+}
+
+impl Place {
+    fn status(&self) -> Option<RecordingStatus> {
+        match self {
+            Self::Taken(recording) => recording.status(),
+            Self::Empty | Self::Stopped(_) => None,
+        }
+    }
 }
 
 impl Paths {
@@ -37,7 +58,7 @@ impl Paths {
         if self.0.closing.is_cancelled() {
             return Err(closing());
         }
-        if slot.as_ref().is_some_and(|recording| recording.status().is_some()) {
+        if slot.status().is_some() {
             let kind = Kind::InvalidState { state: "RECORDING".into(), allowed: vec!["STOPPED"] };
             return Err(Error::new(kind, format!("{name} is being recorded already")));
         }
@@ -51,29 +72,43 @@ impl Paths {
         };
         let recording = Recording::start(desk, request, status, demand).await?;
         let started = recording.status();
-        *slot = Some(recording);
+        *slot = Place::Taken(recording);
         started.ok_or_else(|| Error::internal("the recording ended as it began"))
     }
 
     /// Ends the recording of a path. Returns when the file is playable. Errors: no such path, no recording, the disk.
     pub async fn stop_recording(&self, name: &str) -> Result<RecordingStopped> {
-        let slot = self.with(name, |entry| Arc::clone(&entry.recording))?;
-        let recording = slot.lock().await.take().filter(|recording| recording.status().is_some());
-        let recording = recording.ok_or_else(|| {
-            let kind = Kind::InvalidState { state: "STOPPED".into(), allowed: vec!["RECORDING"] };
-            Error::new(kind, format!("{name} is not being recorded"))
-        })?;
+        let (slot, status) = self.with(name, |entry| (Arc::clone(&entry.recording), entry.status.clone()))?;
+        let mut place = slot.lock().await;
+        let recording = match std::mem::take(&mut *place) {
+            Place::Taken(recording) if recording.status().is_some() => {
+                *place = Place::Stopped(status.borrow().appearances);
+                recording
+            }
+            other => {
+                *place = other;
+                let kind = Kind::InvalidState { state: "STOPPED".into(), allowed: vec!["RECORDING"] };
+                return Err(Error::new(kind, format!("{name} is not being recorded")));
+            }
+        };
+        drop(place);
         recording.stop().await
     }
 
     /// Waits for the recording of a path to end, and says how; where there is none, that is at once. Error: no such path.
     pub(super) async fn recording_ended(&self, name: &str) -> Result<Ended> {
         let slot = self.with(name, |entry| Arc::clone(&entry.recording))?;
-        let over = slot.lock().await.as_ref().map(Recording::over);
+        let over = match &*slot.lock().await {
+            Place::Taken(recording) => Some(recording.over()),
+            Place::Empty | Place::Stopped(_) => None,
+        };
         if let Some(over) = over {
             over.await;
         }
-        Ok(if slot.lock().await.is_some() { Ended::ByItself } else { Ended::Stopped })
+        Ok(match &*slot.lock().await {
+            Place::Stopped(appearances) => Ended::Stopped(*appearances),
+            Place::Empty | Place::Taken(_) => Ended::ByItself,
+        })
     }
 
     /// When no more recordings are begun.
@@ -98,7 +133,7 @@ impl Paths {
 }
 
 /// The recording in a slot.
-pub(super) fn recording_status(slot: &tokio::sync::Mutex<Option<Recording>>) -> Option<RecordingStatus> {
+pub(super) fn recording_status(slot: &Slot) -> Option<RecordingStatus> {
     // Held only while a recording starts: then there is none yet.
-    slot.try_lock().ok()?.as_ref()?.status()
+    slot.try_lock().ok()?.status()
 }

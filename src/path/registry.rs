@@ -129,6 +129,7 @@ impl Paths {
             plan: None,
             stream: None,
             streaming_since: None,
+            appearances: 0,
             runs: 0,
             counters: Arc::default(),
             panics: 0,

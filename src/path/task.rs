@@ -218,14 +218,14 @@ impl Task<'_> {
         let streaming = matches!(phase, Phase::Streaming(_));
         let plan = self.plan.as_ref().and_then(|plan| plan.clone().ok());
         let stream = self.run.as_ref().filter(|_| streaming).map(|run| Arc::clone(&run.stream));
-        let (open, runs) = (self.state.open(), self.state.run().0);
+        let (open, runs, appearances) = (self.state.open(), self.state.run().0, self.seat.appearances);
         self.seat.status.send_modify(|status| {
             status.streaming_since = match streaming {
                 true => status.streaming_since.or_else(|| Some(SystemTime::now())),
                 false => None,
             };
             (status.phase, status.open, status.trouble) = (phase, open, trouble);
-            (status.plan, status.stream, status.runs) = (plan, stream, runs);
+            (status.plan, status.stream, status.runs, status.appearances) = (plan, stream, runs, appearances);
         });
         // Nobody listening is fine.
         let _ = self.seat.events.send(PathEvent::Changed { name: self.seat.name.clone() });

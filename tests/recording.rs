@@ -1,8 +1,10 @@
 //! Recordings and snapshots as clients ask for them.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
 mod support;
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
 use camera_service::{
     path::Phase,
@@ -11,7 +13,7 @@ use camera_service::{
 use serde_json::{Value, json};
 use support::{
     Camera, SMALL, Service,
-    peers::{decode, ffprobe, run},
+    peers::{decode, ffprobe, length},
 };
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
@@ -73,14 +75,6 @@ async fn watch(service: &Service, seconds: u64) {
             other => panic!("{other:?}"),
         }
     }
-}
-
-/// From the first packet of a file to the end of the last, in seconds.
-async fn length(file: &Path) -> f64 {
-    let of = ["-v", "error", "-show_entries", "packet=pts_time,duration_time", "-of", "csv=p=0"];
-    let text = run("ffprobe", &[&of[..], &[file.to_str().unwrap()]].concat()).await.unwrap();
-    let last = text.lines().last().unwrap().trim_end_matches(',');
-    last.split(',').map(|seconds| seconds.parse::<f64>().unwrap()).sum()
 }
 
 fn time(value: &Value) -> OffsetDateTime {

@@ -92,6 +92,7 @@ impl App {
             rtsp_host: settings::rtsp_host(&config),
             folders: folders.clone(),
         });
+        paths.recover().await?;
         let registry = Registry::new(hands.identities, settings::pins(&config));
         let (cameras, camera_task) = Cameras::spawn(registry, settings::offer(&config), paths.clone(), devices);
         let stopping = CancellationToken::new();

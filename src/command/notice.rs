@@ -39,6 +39,9 @@ pub struct RecordingUpdate {
     /// Frames that are not in the file because the disk was too slow.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) missed_frames: Option<u64>,
+    /// Whether it was cut off by a crash or a power cut, and is repaired now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) interrupted: Option<bool>,
     /// What went wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) error: Option<String>,
@@ -64,9 +67,24 @@ impl RecordingUpdate {
         }
     }
 
+    /// A file that was cut off is repaired.
+    pub fn recovered(device: String, filename: String, session_id: Option<String>) -> Self {
+        Self { session_id, interrupted: Some(true), ..Self::new(device, RecordingStatus::Stopped, filename) }
+    }
+
     /// A file of a camera, of which no more is known.
     pub fn new(device: String, status: RecordingStatus, filename: String) -> Self {
-        Self { device, status, filename, duration: 0, session_id: None, gap: None, missed_frames: None, error: None }
+        Self {
+            device,
+            status,
+            filename,
+            duration: 0,
+            session_id: None,
+            gap: None,
+            missed_frames: None,
+            interrupted: None,
+            error: None,
+        }
     }
 }
 

@@ -162,6 +162,9 @@ impl News {
             PathEvent::RecordingStopped { name, stopped } => {
                 Self::recording(RecordingUpdate::stopped(name, stopped), None)
             }
+            PathEvent::RecordingRecovered { name, filename, session_id } => {
+                Self::recording(RecordingUpdate::recovered(name, filename, session_id), None)
+            }
             PathEvent::RecordingFailed { name, filename, error } => {
                 Self::recording(RecordingUpdate::new(name, RecordingStatus::Error, filename), Some(error))
             }

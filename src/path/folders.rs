@@ -1,11 +1,11 @@
 //! Where the files of paths go, and what they are called.
 
-use std::{path::PathBuf, time::SystemTime};
+use std::path::PathBuf;
 
 use crate::{
-    error::Result,
+    error::{Kind, Result},
     output::{
-        recorder::{self, RecordingFormat},
+        recorder::{self, Mark, Note, RecordingFormat, Target},
         snapshot::{self, Picture},
         storage::{self, FileName, NamePattern},
     },
@@ -23,11 +23,27 @@ pub struct Folders {
 }
 
 impl Folders {
-    /// A new, empty file for a recording of `path` that begins with what was captured at `started`. Blocks on the disk.
-    /// Error: the folder cannot be written.
-    pub(super) fn new_recording(&self, path: &str, started: SystemTime, format: RecordingFormat) -> Result<PathBuf> {
-        let names = self.pattern.names(path, started, recorder::extension(format));
-        storage::reserve(&self.recordings, names)
+    /// A new, empty file for a recording, and its mark. Blocks on the disk. Errors: the folder cannot be written; every
+    /// name is taken.
+    pub(super) fn new_recording(&self, note: &Note, format: RecordingFormat) -> Result<Target> {
+        for name in self.pattern.names(&note.path, note.started.into(), recorder::extension(format)) {
+            let file = self.recordings.join(name.as_str());
+            if file.exists() {
+                continue;
+            }
+            // The mark comes first: at no moment is there a file that nobody would find.
+            let mark = Mark::put(&file, note)?;
+            match storage::reserve(&self.recordings, [name]) {
+                Ok(file) => return Ok(Target { file, mark: Some(mark), format }),
+                Err(error) => {
+                    mark.remove();
+                    if !matches!(error.kind(), Kind::InvalidParams { .. }) {
+                        return Err(error);
+                    }
+                }
+            }
+        }
+        Err(storage::taken(&self.recordings))
     }
 
     /// Stores a picture of `path`, whole or not at all, as `name` or by the pattern. Blocks on the disk.

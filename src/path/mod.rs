@@ -10,6 +10,7 @@ mod demand;
 mod folders;
 mod recording;
 mod recordings;
+mod recovery;
 mod registry;
 mod run;
 pub mod state;
@@ -106,6 +107,15 @@ pub enum PathEvent {
         name: String,
         /// What was recorded.
         stopped: RecordingStopped,
+    },
+    /// A recording that an earlier run was writing when it was cut off plays up to its last whole part.
+    RecordingRecovered {
+        /// The path.
+        name: String,
+        /// The file, without its folder.
+        filename: String,
+        /// Names the recording across its files, where that is known.
+        session_id: Option<String>,
     },
     /// A recording could not go on. What was written stays.
     RecordingFailed {

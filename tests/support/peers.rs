@@ -24,6 +24,14 @@ pub async fn decode(file: &Path) -> Result<(), String> {
     }
 }
 
+/// From the first packet of a file to the end of the last, in seconds.
+pub async fn length(file: &Path) -> f64 {
+    let of = ["-v", "error", "-show_entries", "packet=pts_time,duration_time", "-of", "csv=p=0"];
+    let text = run("ffprobe", &[&of[..], &[&file.display().to_string()]].concat()).await.unwrap();
+    let last = text.lines().last().unwrap_or_default().trim_end_matches(',');
+    last.split(',').filter_map(|seconds| seconds.parse::<f64>().ok()).sum()
+}
+
 /// Runs a program to its end: what it prints, or what it complains of.
 pub async fn run(program: &str, arguments: &[&str]) -> Result<String, String> {
     let child = Command::new(program).args(arguments).kill_on_drop(true).output();

@@ -52,6 +52,11 @@ impl Process {
         timeout(PATIENCE, search).await.unwrap_or_else(|_| panic!("no line with \"{text}\""))
     }
 
+    /// Kills it, as a power cut or a fault of its own would.
+    pub async fn kill(mut self) {
+        self.child.kill().await.unwrap();
+    }
+
     /// Sends SIGTERM, reads the log to its end, and waits.
     pub async fn terminate(self) -> ExitStatus {
         self.terminate_with_log().await.0

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::*;
+use super::{tests::target, *};
 use crate::{
     frame::EncodedFrame,
     output::test_camera::{TestCamera, output},
@@ -28,7 +28,8 @@ fn record_all(
     runtime.block_on(async {
         while let Some(next) = frames.take() {
             let file = folder.join(format!("{}.{}", segments.len(), extension(format)));
-            let mut segment = Segment::start(file.clone(), format, next, &LaunchFiles::default(), bounds).unwrap();
+            let mut segment =
+                Segment::start(target(file.clone(), format), next, &LaunchFiles::default(), bounds).unwrap();
             if let Some(rest) = segment.taken().await {
                 frames = Some(rest.subscription);
             }
@@ -98,7 +99,8 @@ fn a_cut_that_is_due_asks_for_a_key_frame() {
     let bounds = Bounds { cut_after: Some(Duration::from_millis(500)), ..Bounds::default() };
     let frames = camera.stream.subscribe(Join::Live);
     let file = folder.path().join("long.mp4");
-    let mut segment = Segment::start(file, RecordingFormat::Fmp4, frames, &LaunchFiles::default(), bounds).unwrap();
+    let mut segment =
+        Segment::start(target(file, RecordingFormat::Fmp4), frames, &LaunchFiles::default(), bounds).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let rest = runtime.block_on(async { tokio::time::timeout(Duration::from_secs(60), segment.taken()).await });
     let mut rest = rest.expect("it is cut").expect("it goes on");

@@ -1,22 +1,23 @@
 //! The file of a segment as the kernel has it: opened without overwriting, seen onto the disk, closed.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io,
     os::unix::fs::{MetadataExt, OpenOptionsExt},
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
         mpsc::{self, RecvTimeoutError},
     },
     thread,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
-use super::muxer::Muxer;
+use super::{Mark, muxer::Muxer, repair};
 use crate::{
     error::{Error, Kind, Result},
+    media::launch::LaunchFiles,
     output::storage::{disk_error, sync_folder},
 };
 
@@ -72,27 +73,70 @@ impl Syncing {
     }
 }
 
-/// Stops the pipeline, which closes its file, and sees the file onto the disk. `bytes` is its size as last known. A file
-/// without a frame is taken away.
-pub(super) fn close(muxer: &Muxer, disk: &File, path: &Path, empty: bool, bytes: &AtomicU64) -> io::Result<()> {
-    bytes.store(disk.metadata()?.len(), Ordering::Relaxed);
-    muxer.stop();
-    if empty {
-        remove(path, disk);
-        return Ok(());
+/// A file whose segment is over.
+pub(super) struct Closing {
+    pub file: PathBuf,
+    pub mark: Option<Mark>,
+    pub disk: Arc<File>,
+    pub muxer: Muxer,
+    pub launch: LaunchFiles,
+    /// When its first frame was captured.
+    pub started: SystemTime,
+    /// Whether it has a frame.
+    pub empty: bool,
+    /// Whether something was not written that should be in it.
+    pub failed: bool,
+}
+
+impl Closing {
+    /// Stops the pipeline, which closes the file, and sees that onto the disk, made whole where it failed. Then its mark
+    /// goes. `bytes` is its size as last known. A file without a frame is taken away. Blocks on the disk.
+    pub fn run(&self, bytes: &AtomicU64) -> Result<()> {
+        let unsafe_yet = |error| disk_error(&self.file, "is not safe on the disk", error);
+        self.measure(bytes).map_err(unsafe_yet)?;
+        self.muxer.stop();
+        if self.empty {
+            remove(&self.file, &self.disk);
+        } else {
+            self.save().map_err(unsafe_yet)?;
+            if self.failed {
+                repair(&self.file, self.started, &self.launch)?;
+            }
+            self.measure(bytes).map_err(unsafe_yet)?;
+        }
+        if let Some(mark) = &self.mark {
+            mark.remove();
+        }
+        Ok(())
     }
-    let found = disk.metadata()?;
-    bytes.store(found.len(), Ordering::Relaxed);
-    if found.nlink() == 0 {
-        return Err(io::Error::new(io::ErrorKind::NotFound, "deleted while it was recorded"));
+
+    fn measure(&self, bytes: &AtomicU64) -> io::Result<()> {
+        bytes.store(self.disk.metadata()?.len(), Ordering::Relaxed);
+        Ok(())
     }
-    disk.sync_all()?;
-    path.parent().map_or(Ok(()), sync_folder)
+
+    fn save(&self) -> io::Result<()> {
+        if self.disk.metadata()?.nlink() == 0 {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "deleted while it was recorded"));
+        }
+        self.disk.sync_all()?;
+        self.file.parent().map_or(Ok(()), sync_folder)
+    }
 }
 
 /// Takes away a file that nothing was written to.
-pub(super) fn remove(path: &Path, disk: &File) {
+fn remove(path: &Path, disk: &File) {
     if disk.metadata().is_ok_and(|found| found.is_file()) {
-        let _ = std::fs::remove_file(path);
+        let _ = fs::remove_file(path);
+    }
+}
+
+/// Takes away what was made for a segment that does not begin: its mark, and its file unless there is something in it.
+pub(super) fn give_up(path: &Path, mark: Option<&Mark>) {
+    if fs::symlink_metadata(path).is_ok_and(|found| found.is_file() && found.len() == 0) {
+        let _ = fs::remove_file(path);
+    }
+    if let Some(mark) = mark {
+        mark.remove();
     }
 }

@@ -7,6 +7,8 @@
 
 mod disk;
 mod muxer;
+mod repair;
+mod unfinished;
 mod writer;
 
 use std::{
@@ -20,6 +22,9 @@ use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 pub use crate::config::RecordingFormat;
+pub use repair::{Repaired, repair};
+pub use unfinished::{Mark, Note, unfinished};
+
 use crate::{
     error::{Error, Kind, Result},
     frame::Codec,
@@ -85,6 +90,17 @@ pub struct SegmentReport {
     pub end: SegmentEnd,
 }
 
+/// Where a segment goes.
+#[derive(Debug)]
+pub struct Target {
+    /// The file: not there, or empty as `storage::reserve` makes it.
+    pub file: PathBuf,
+    /// Its mark, which is removed when the file is complete.
+    pub mark: Option<Mark>,
+    /// The container.
+    pub format: RecordingFormat,
+}
+
 /// Where a segment ends, unless it is stopped before.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Bounds {
@@ -131,31 +147,27 @@ pub struct Segment {
 impl Segment {
     /// Begins to record what `frames` has, within `bounds`.
     ///
-    /// `file` is created, or is an empty file that `storage::reserve` made. Blocks while the file is opened, up to
-    /// 5 s. Errors: the format does not take the stream's codec; the file cannot be written or is not empty; an element
-    /// is missing. No file is left behind then.
-    pub fn start(
-        file: PathBuf,
-        format: RecordingFormat,
-        frames: Subscription,
-        launch: &LaunchFiles,
-        bounds: Bounds,
-    ) -> Result<Self> {
-        Self::start_with(file, format, frames, launch, bounds, PATIENCE)
+    /// Blocks while the file is opened, up to 5 s. Errors: the format does not take the stream's codec; the file cannot
+    /// be written or is not empty; an element is missing. No file and no mark is left behind then.
+    pub fn start(target: Target, frames: Subscription, launch: &LaunchFiles, bounds: Bounds) -> Result<Self> {
+        Self::start_with(target, frames, launch, bounds, PATIENCE)
     }
 
     fn start_with(
-        file: PathBuf,
-        format: RecordingFormat,
+        target: Target,
         frames: Subscription,
         launch: &LaunchFiles,
         bounds: Bounds,
         patience: Patience,
     ) -> Result<Self> {
         let stream_format = frames.stream().format();
+        let line = launch_file(target.format, stream_format.codec).and_then(|name| launch.line(name));
+        let line = line.inspect_err(|_| disk::give_up(&target.file, target.mark.as_ref()))?;
+        let file = target.file.clone();
         let request = writer::Request {
-            file: file.clone(),
-            line: launch.line(launch_file(format, stream_format.codec)?)?,
+            target,
+            line,
+            launch: launch.clone(),
             format: stream_format,
             bounds,
             patience,
@@ -220,5 +232,7 @@ fn unresponsive(file: &Path, what: &str, after: Duration) -> Error {
 
 #[cfg(test)]
 mod cut_tests;
+#[cfg(test)]
+mod repair_tests;
 #[cfg(test)]
 mod tests;

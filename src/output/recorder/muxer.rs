@@ -62,22 +62,9 @@ impl Muxer {
         Ok(Self { pipeline, frames, wall_clock: gst::Caps::new_empty_simple("timestamp/x-unix") })
     }
 
-    /// Writes into the file when its first frame was captured, to the microsecond. Has to come before the first frame.
-    ///
-    /// Matroska has `DateUTC` for it. In MP4 GStreamer's muxer writes whole days and seconds only, so that there it is
-    /// the comment, as RFC 3339. Fragmented MP4 has it from the frames: a `prft` box (ISO/IEC 14496-12, 8.16.5) ahead of
-    /// every fragment.
+    /// Says when the first frame was captured. Has to come before it.
     pub fn begin(&self, captured: SystemTime) {
-        let since = captured.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let micros = i64::try_from(since.as_micros()).unwrap_or(i64::MAX);
-        let Some((muxer, date)) = self.pipeline.by_name("muxer").zip(date(micros)) else { return };
-        if muxer.has_property("creation-time") {
-            muxer.set_property("creation-time", date);
-        } else if let Some(tags) = muxer.dynamic_cast_ref::<gst::TagSetter>() {
-            if let Ok(text) = date.format("%Y-%m-%dT%H:%M:%S.%fZ") {
-                tags.add_tag::<gst::tags::Comment>(&text.as_str(), gst::TagMergeMode::Replace);
-            }
-        }
+        stamp(&self.pipeline, captured);
     }
 
     /// Hands over a frame, timed from `first`, the PTS that the file begins with. What the muxer says about it is told
@@ -112,6 +99,24 @@ impl Muxer {
     /// Takes the pipeline down, which closes its file. Blocks on the disk.
     pub fn stop(&self) {
         let _ = self.pipeline.set_state(gst::State::Null);
+    }
+}
+
+/// Has the muxer write when the first frame was captured, to the microsecond.
+///
+/// Matroska has `DateUTC` for it. In MP4 GStreamer's muxer writes whole days and seconds only, so that there it is the
+/// comment, as RFC 3339. Fragmented MP4 has it from the frames: a `prft` box (ISO/IEC 14496-12, 8.16.5) ahead of every
+/// fragment.
+pub(super) fn stamp(pipeline: &gst::Pipeline, captured: SystemTime) {
+    let since = captured.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let micros = i64::try_from(since.as_micros()).unwrap_or(i64::MAX);
+    let Some((muxer, date)) = pipeline.by_name("muxer").zip(date(micros)) else { return };
+    if muxer.has_property("creation-time") {
+        muxer.set_property("creation-time", date);
+    } else if let Some(tags) = muxer.dynamic_cast_ref::<gst::TagSetter>()
+        && let Ok(text) = date.format("%Y-%m-%dT%H:%M:%S.%fZ")
+    {
+        tags.add_tag::<gst::tags::Comment>(&text.as_str(), gst::TagMergeMode::Replace);
     }
 }
 

@@ -40,7 +40,7 @@ fn packets(file: &Path) -> Vec<(f64, bool)> {
 }
 
 /// The whole file decodes without a word of complaint.
-fn plays(file: &Path) {
+pub(super) fn plays(file: &Path) {
     assert_eq!(output("ffmpeg", &["-v", "error", "-i", &path(file), "-f", "null", "-"]), "");
 }
 
@@ -48,7 +48,7 @@ fn path(file: &Path) -> String {
     file.to_str().unwrap().into()
 }
 
-fn publish(stream: &Stream, frames: &[EncodedFrame]) {
+pub(super) fn publish(stream: &Stream, frames: &[EncodedFrame]) {
     for frame in frames {
         stream.publish(frame.pts, frame.key, frame.captured, frame.data.clone());
     }
@@ -58,11 +58,15 @@ fn record(file: PathBuf, format: RecordingFormat, camera: &TestCamera) -> Segmen
     begin(file, format, &camera.stream, Bounds::default())
 }
 
-fn begin(file: PathBuf, format: RecordingFormat, stream: &Arc<Stream>, bounds: Bounds) -> Segment {
-    Segment::start(file, format, stream.subscribe(Join::Ring), &LaunchFiles::default(), bounds).unwrap()
+pub(super) fn target(file: PathBuf, format: RecordingFormat) -> Target {
+    Target { file, mark: None, format }
 }
 
-fn finish(mut segment: Segment) -> SegmentReport {
+pub(super) fn begin(file: PathBuf, format: RecordingFormat, stream: &Arc<Stream>, bounds: Bounds) -> Segment {
+    Segment::start(target(file, format), stream.subscribe(Join::Ring), &LaunchFiles::default(), bounds).unwrap()
+}
+
+pub(super) fn finish(mut segment: Segment) -> SegmentReport {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(async {
         tokio::time::timeout(Duration::from_secs(60), segment.finished()).await.expect("the segment ends")
@@ -179,7 +183,8 @@ fn a_gap_is_counted_and_the_file_goes_on_at_a_key_frame() {
     publish(&stream, &camera.frames[1..]);
     stream.close();
     let request = writer::Request {
-        file: file.clone(),
+        target: target(file.clone(), RecordingFormat::Fmp4),
+        launch: LaunchFiles::default(),
         line: LaunchFiles::default().line("output/record-fmp4").unwrap(),
         format: stream.format(),
         bounds: Bounds::default(),
@@ -224,7 +229,7 @@ fn a_disk_that_hangs_fails_the_segment_within_its_deadlines() {
     let camera = TestCamera::burst(Codec::H264, 900);
     let stream = Stream::new(camera.stream.format(), ENOUGH);
     let (frames, launch, bounds) = (stream.subscribe(Join::Ring), LaunchFiles::default(), Bounds::default());
-    let segment = Segment::start_with(file, RecordingFormat::Fmp4, frames, &launch, bounds, SHORT).unwrap();
+    let segment = Segment::start_with(target(file, RecordingFormat::Fmp4), frames, &launch, bounds, SHORT).unwrap();
     publish(&stream, &camera.frames);
     let report = finish(segment);
     let SegmentEnd::Failed(error) = &report.end else { panic!("{report:?}") };
@@ -252,7 +257,7 @@ fn what_cannot_begin_says_so_at_once_and_leaves_no_file() {
     let launch = LaunchFiles::default();
     let start = |file: &str, format, camera: &TestCamera, launch: &LaunchFiles| {
         let frames = camera.stream.subscribe(Join::Ring);
-        Segment::start(folder.path().join(file), format, frames, launch, Bounds::default()).unwrap_err()
+        Segment::start(target(folder.path().join(file), format), frames, launch, Bounds::default()).unwrap_err()
     };
     let error = start("a.mp4", RecordingFormat::Fmp4, &mjpeg, &launch);
     assert_eq!(*error.kind(), Kind::Unsupported { feature: "MJPEG in fmp4".into() });

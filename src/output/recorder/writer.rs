@@ -6,7 +6,6 @@
 
 use std::{
     fs::File,
-    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -23,22 +22,24 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Bounds, Patience, Rest, SegmentEnd, SegmentReport,
-    disk::{self, Syncing},
+    Bounds, Patience, Rest, SegmentEnd, SegmentReport, Target,
+    disk::{self, Closing, Syncing},
     muxer::Muxer,
     unresponsive,
 };
 use crate::{
     error::{Error, Kind, Result},
     frame::{EncodedFrame, Format},
+    media::launch::LaunchFiles,
     output::storage::{disk_error, sync_folder},
     stream::{Next, Subscription},
 };
 
 /// What a segment's thread is to do.
 pub(super) struct Request {
-    pub file: PathBuf,
+    pub target: Target,
     pub line: String,
+    pub launch: LaunchFiles,
     pub format: Format,
     pub bounds: Bounds,
     pub patience: Patience,
@@ -114,8 +115,8 @@ struct Taken {
 
 impl Writer {
     fn open(request: Request) -> Result<Self> {
-        let path = &request.file;
-        let disk = Arc::new(disk::open(path)?);
+        let Target { file: path, mark, .. } = &request.target;
+        let disk = disk::open(path).map(Arc::new).inspect_err(|_| disk::give_up(path, mark.as_ref()))?;
         let (tell, ends) = tokio::sync::mpsc::channel(2);
         let room = Arc::new(Notify::new());
         let (tell_failed, for_muxer) = (tell.clone(), Arc::clone(&room));
@@ -125,7 +126,7 @@ impl Writer {
             path.parent().map_or(Ok(()), sync_folder).map_err(|error| disk_error(path, "is not safe", error))?;
             Ok((muxer, Syncing::start(path, Arc::clone(&disk), failed)?))
         });
-        let (muxer, syncing) = started.inspect_err(|_| disk::remove(path, &disk))?;
+        let (muxer, syncing) = started.inspect_err(|_| disk::give_up(path, mark.as_ref()))?;
         Ok(Self {
             request,
             disk,
@@ -180,7 +181,7 @@ impl Writer {
                 }
                 () = self.room.notified(), if full => {}
                 () = sleep_until(full_since.unwrap_or_else(Instant::now) + patience), if full => {
-                    return SegmentEnd::Failed(unresponsive(&self.request.file, "written", patience));
+                    return SegmentEnd::Failed(unresponsive(&self.request.target.file, "written", patience));
                 }
             }
         }
@@ -234,7 +235,7 @@ impl Writer {
     /// Lets the pipeline write what it has, closes the file and sees it onto the disk. Each within a deadline.
     async fn close(mut self, mut end: SegmentEnd) -> SegmentReport {
         let patience = self.request.patience.close;
-        let path = self.request.file.clone();
+        let path = self.request.target.file.clone();
         if self.taken.frames > 0 && !matches!(end, SegmentEnd::Failed(_)) {
             self.muxer.finish();
             let failed = match timeout(patience, self.ends.recv()).await {
@@ -246,7 +247,8 @@ impl Writer {
         }
         drop(self.syncing.take());
         let bytes = Arc::new(AtomicU64::new(0));
-        let failed = match timeout(patience, self.release(Arc::clone(&bytes))).await {
+        let failed = matches!(end, SegmentEnd::Failed(_));
+        let failed = match timeout(patience, self.release(failed, Arc::clone(&bytes))).await {
             Ok(Ok(released)) => released.err(),
             Ok(Err(_)) => Some(Error::internal("the thread that closes a recording broke")),
             Err(_) => Some(unresponsive(&path, "closed", patience)),
@@ -265,14 +267,19 @@ impl Writer {
     }
 
     /// Closes the file on a thread of its own, which is left behind when the disk hangs.
-    fn release(&self, bytes: Arc<AtomicU64>) -> oneshot::Receiver<Result<()>> {
+    fn release(&mut self, failed: bool, bytes: Arc<AtomicU64>) -> oneshot::Receiver<Result<()>> {
         let (done, released) = oneshot::channel();
-        let (muxer, disk) = (self.muxer.clone(), Arc::clone(&self.disk));
-        let (path, empty) = (self.request.file.clone(), self.taken.frames == 0);
-        let close = move || {
-            let closed = disk::close(&muxer, &disk, &path, empty, &bytes);
-            let _ = done.send(closed.map_err(|error| disk_error(&path, "is not safe on the disk", error)));
+        let closing = Closing {
+            file: self.request.target.file.clone(),
+            mark: self.request.target.mark.take(),
+            disk: Arc::clone(&self.disk),
+            muxer: self.muxer.clone(),
+            launch: self.request.launch.clone(),
+            started: self.started,
+            empty: self.taken.frames == 0,
+            failed,
         };
+        let close = move || drop(done.send(closing.run(&bytes)));
         if let Err(error) = thread::Builder::new().name("recorder-close".into()).spawn(close) {
             // Whoever waits is told by the sender's end.
             tracing::error!(%error, "no thread to close a recording");

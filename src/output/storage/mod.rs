@@ -101,7 +101,8 @@ pub(super) fn disk_error(path: &Path, what: &str, error: io::Error) -> Error {
     )
 }
 
-fn taken(folder: &Path) -> Error {
+/// The error of a name that is given to another file.
+pub fn taken(folder: &Path) -> Error {
     Error::invalid_param(
         "filename",
         format!("is taken in {}", folder.display()),

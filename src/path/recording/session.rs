@@ -19,7 +19,7 @@ use uuid::Uuid;
 use super::{Desk, RecordingRequest, RecordingStarted, RecordingStatus, RecordingStopped, file_name};
 use crate::{
     error::{Error, Kind, Result},
-    output::recorder::{Bounds, Segment, SegmentEnd, SegmentReport},
+    output::recorder::{Bounds, Note, Segment, SegmentEnd, SegmentReport},
     path::{Demand, PathEvent, PathStatus},
     stream::{Join, Stream, Subscription},
 };
@@ -157,11 +157,11 @@ impl Session {
             cut_at: self.request.cut_at,
         };
         let (folders, launch) = (self.desk.folders.clone(), self.desk.launch.clone());
-        let (path, format) = (self.desk.path.clone(), self.request.format);
+        let (note, format) = (Note::new(&self.desk.path, &self.id, started), self.request.format);
         let opening = spawn_blocking(move || {
-            let file = folders.new_recording(&path, started, format)?;
-            let name = file_name(&file);
-            Segment::start(file, format, frames, &launch, bounds).map(|segment| (name, segment))
+            let target = folders.new_recording(&note, format)?;
+            let name = file_name(&target.file);
+            Segment::start(target, frames, &launch, bounds).map(|segment| (name, segment))
         });
         let opened = opening
             .await

@@ -1,0 +1,89 @@
+//! Files that were cut off anywhere, and what a power cut leaves behind their end.
+
+use super::{
+    tests::{begin, finish, plays, publish},
+    *,
+};
+use crate::{
+    output::test_camera::{TestCamera, output},
+    stream::{Limits, Stream},
+};
+
+fn recorded(folder: &Path, format: RecordingFormat) -> (Vec<u8>, SystemTime) {
+    let camera = TestCamera::burst(Codec::H264, 90);
+    let limits = Limits { gops: 1000, bytes: usize::MAX, frames: 1000, ..Limits::default() };
+    let stream = Stream::new(camera.stream.format(), limits);
+    let file = folder.join(format!("whole.{}", extension(format)));
+    let segment = begin(file.clone(), format, &stream, Bounds::default());
+    publish(&stream, &camera.frames);
+    segment.stop();
+    let report = finish(segment);
+    assert_eq!(report.frames, 90);
+    (std::fs::read(&file).unwrap(), report.started)
+}
+
+fn packets(file: &Path) -> u64 {
+    let file = file.to_str().unwrap();
+    let entries = ["-v", "error", "-count_packets", "-show_entries", "stream=nb_read_packets", "-of", "csv=p=0"];
+    output("ffprobe", &[&entries[..], &[file]].concat()).trim().trim_end_matches(',').parse().unwrap()
+}
+
+#[test]
+fn fragments_that_are_whole_stay_wherever_the_file_was_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, started) = recorded(folder.path(), RecordingFormat::Fmp4);
+    let file = folder.path().join("cut.mp4");
+    let repaired = |bytes: &[u8]| {
+        std::fs::write(&file, bytes).unwrap();
+        repair(&file, started, &LaunchFiles::default()).unwrap()
+    };
+    assert_eq!(repaired(&whole), Repaired::Whole { lost: 0 });
+    let mut kept = Vec::new();
+    for cut in (0..whole.len()).step_by(whole.len() / 37) {
+        for behind in [0, 1, 8, 5000] {
+            let bytes = [&whole[..cut], &vec![0; behind]].concat();
+            match repaired(&bytes) {
+                Repaired::Empty => assert!(kept.is_empty() && !file.exists(), "{cut}"),
+                Repaired::Whole { lost } => {
+                    let left = std::fs::read(&file).unwrap();
+                    assert_eq!(left.len() as u64 + lost, bytes.len() as u64);
+                    assert!(whole.starts_with(&left), "{cut}");
+                    kept.push(packets(&file));
+                    plays(&file);
+                }
+            }
+        }
+    }
+    assert!(kept.is_sorted() && kept.first() == Some(&30) && kept.last() == Some(&60), "{kept:?}");
+}
+
+#[test]
+fn matroska_gets_its_duration_and_keeps_its_date() {
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, started) = recorded(folder.path(), RecordingFormat::Mkv);
+    let file = folder.path().join("cut.mkv");
+    std::fs::write(&file, &whole[..whole.len() / 2]).unwrap();
+    assert!(matches!(repair(&file, started, &LaunchFiles::default()), Ok(Repaired::Whole { .. })));
+    let entries = ["-v", "error", "-show_entries", "format=duration:format_tags=creation_time", "-of", "json"];
+    let told = output("ffprobe", &[&entries[..], &[file.to_str().unwrap()]].concat());
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    let seconds: f64 = told["format"]["duration"].as_str().unwrap().parse().unwrap();
+    let kept = packets(&file);
+    assert!((20..90).contains(&kept) && (seconds - kept as f64 / 30.0).abs() < 0.1, "{seconds} {kept}");
+    plays(&file);
+    let date = time::OffsetDateTime::from(started).date().to_string();
+    assert!(told["format"]["tags"]["creation_time"].as_str().unwrap().starts_with(&date), "{told}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "nothing else is left behind");
+}
+
+#[test]
+fn what_is_no_recording_stays_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("notes.mp4");
+    std::fs::write(&file, "something else altogether").unwrap();
+    let error = repair(&file, SystemTime::now(), &LaunchFiles::default()).unwrap_err();
+    assert!(error.message().contains("neither MP4 nor Matroska"), "{error}");
+    assert_eq!(std::fs::read(&file).unwrap(), b"something else altogether");
+    std::fs::write(&file, [0; 4096]).unwrap();
+    assert_eq!(repair(&file, SystemTime::now(), &LaunchFiles::default()).unwrap(), Repaired::Empty);
+}

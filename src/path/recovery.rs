@@ -1,0 +1,64 @@
+//! What an earlier run left behind: recordings that were cut off by a crash or a power cut.
+
+use std::{path::Path, time::SystemTime};
+
+use tokio::task::spawn_blocking;
+
+use super::{PathEvent, Paths, recording::file_name};
+use crate::{
+    error::{Error, Kind, Result},
+    output::recorder::{Mark, Note, Repaired, repair, unfinished},
+};
+
+impl Paths {
+    /// Finds the recordings that were cut off, and repairs them in the background, one after the other; each is told
+    /// of when it plays. Has to come before the first recording. Error: the folder cannot be read.
+    pub async fn recover(&self) -> Result<()> {
+        let folder = self.0.parts.folders.recordings.clone();
+        let found = spawn_blocking(move || unfinished(&folder)).await;
+        let found =
+            found.map_err(|error| Error::with_source(Kind::Internal, "looking for recordings failed", error))??;
+        let paths = self.clone();
+        spawn_blocking(move || {
+            for (file, note, mark) in found {
+                if paths.closing().is_cancelled() {
+                    break;
+                }
+                paths.recover_one(&file, note, &mark);
+            }
+        });
+        Ok(())
+    }
+
+    fn recover_one(&self, file: &Path, note: Option<Note>, mark: &Mark) {
+        let filename = file_name(file);
+        let started = note.as_ref().map_or_else(|| modified(file), |note| note.started.into());
+        // The mark came before the file, and nothing after it.
+        if !file.exists() {
+            return mark.remove();
+        }
+        let name = note.as_ref().map(|note| note.path.clone());
+        let name =
+            name.or_else(|| self.0.parts.folders.pattern.device(&filename).map(str::to_owned)).unwrap_or_default();
+        match repair(file, started, &self.0.parts.launch) {
+            Ok(Repaired::Whole { lost }) => {
+                tracing::info!(path = name, %filename, lost, "a recording that was cut off plays up to its last whole part");
+                mark.remove();
+                let session_id = note.map(|note| note.session_id);
+                let _ = self.0.events.send(PathEvent::RecordingRecovered { name, filename, session_id });
+            }
+            Ok(Repaired::Empty) => {
+                tracing::info!(path = name, %filename, "a recording that was cut off had no whole part");
+                mark.remove();
+            }
+            // The mark stays, and the next start tries again.
+            Err(error) => {
+                tracing::warn!(path = name, %filename, "a recording that was cut off stays as it is: {}", error.chain());
+            }
+        }
+    }
+}
+
+fn modified(file: &Path) -> SystemTime {
+    file.metadata().and_then(|found| found.modified()).unwrap_or(SystemTime::UNIX_EPOCH)
+}

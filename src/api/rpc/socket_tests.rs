@@ -12,7 +12,7 @@ mod identity;
 
 use super::*;
 use crate::{
-    api::fixture::{DEADLINE, Served, http},
+    api::fixture::{DEADLINE, PUBLISHED, Served, http},
     command::{News, RecordingStatus, Role},
     config::ByteSize,
 };
@@ -46,7 +46,11 @@ async fn received(client: &mut Client) -> Option<Message> {
 }
 
 async fn text(client: &mut Client) -> Value {
-    serde_json::from_str(received(client).await.unwrap().to_text().unwrap()).unwrap()
+    let message: Value = serde_json::from_str(received(client).await.unwrap().to_text().unwrap()).unwrap();
+    if message.get("method").is_some() {
+        PUBLISHED.check_notification(&message);
+    }
+    message
 }
 
 async fn ask(client: &mut Client, method: &str, params: Value) -> Value {
@@ -54,6 +58,7 @@ async fn ask(client: &mut Client, method: &str, params: Value) -> Value {
     client.send(Message::text(request.to_string())).await.unwrap();
     let response = text(client).await;
     assert_eq!(response["id"], method);
+    PUBLISHED.check_response(method, &response);
     response
 }
 

@@ -70,18 +70,26 @@ impl Client {
         self.socket.send(Message::text(text)).await.expect("the socket takes a message");
     }
 
+    /// Sends a text frame as it is and gives the answer, as it is.
+    pub async fn ask(&mut self, text: &str) -> String {
+        self.send(text).await;
+        self.text().await
+    }
+
     /// The next text frame, as JSON.
     pub async fn receive(&mut self) -> Value {
+        let message: Value = serde_json::from_str(&self.text().await).expect("JSON");
+        if message.get("method").is_some() {
+            PUBLISHED.check_notification(&message);
+        }
+        message
+    }
+
+    async fn text(&mut self) -> String {
         loop {
             let frame = timeout(PATIENCE, self.socket.next()).await.expect("an answer in time");
             match frame.expect("the socket is open").expect("a good frame") {
-                Message::Text(text) => {
-                    let message: Value = serde_json::from_str(&text).expect("JSON");
-                    if message.get("method").is_some() {
-                        PUBLISHED.check_notification(&message);
-                    }
-                    return message;
-                }
+                Message::Text(text) => return text.as_str().to_owned(),
                 Message::Ping(_) | Message::Pong(_) => {}
                 other => panic!("expected text, got {other:?}"),
             }

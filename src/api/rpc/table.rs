@@ -142,6 +142,7 @@ pub(super) fn nearest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{api::fixture::Served, command::NoParams, config};
 
     /// The methods that `docs/rpc.md` describes, with what it says of each.
     fn documented() -> BTreeMap<&'static str, &'static str> {
@@ -192,6 +193,33 @@ mod tests {
             let method = description["name"].as_str().unwrap();
             assert_eq!(parameters(method, &sections), of_type, "{method}: the documentation, and the type");
         }
+    }
+
+    /// It has no fault that a test could wait for: this one is made for it.
+    struct Faulty;
+
+    impl Command for Faulty {
+        const METHOD: &'static str = "faulty";
+        const SUMMARY: &'static str = "Panics.";
+        const ROLE: Option<Role> = None;
+        type Params = NoParams;
+        type Reply = ();
+
+        async fn run(_: NoParams, _: &Caller, _: &Gateway) -> Result<()> {
+            panic!("a fault")
+        }
+    }
+
+    #[tokio::test]
+    async fn a_command_that_panics_is_an_internal_error_and_no_more() {
+        let server = Served::start(config::Server::default()).await;
+        let gateway = Arc::clone(&server.gateway);
+        let (_, method) = method::<Faulty>();
+        let error = (method.run)(None, Caller::nobody(), gateway).await.unwrap_err();
+        let error = RpcError::of(&error, &Caller::nobody());
+        assert_eq!(error.code, -32603);
+        assert!(error.data["request_id"].is_string(), "{error:?}");
+        server.stop().await;
     }
 
     #[test]

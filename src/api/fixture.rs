@@ -32,7 +32,7 @@ use crate::{
         recorder::RecordingFormat,
         rtsp::{RtspServer, RtspSettings},
         snapshot::{SnapshotFormat, SnapshotRequest},
-        storage::NamePattern,
+        storage::{NamePattern, Uses},
     },
     path::{Folders, Parts, PathSettings, Paths, RecordingRequest},
     pipeline::{Encoders, Wanted},
@@ -68,6 +68,7 @@ impl Served {
             recordings: folder.path().into(),
             snapshots: folder.path().into(),
             pattern: NamePattern::default(),
+            uses: Uses::default(),
         };
         let rtsp_host = "localhost".into();
         let parts =

@@ -11,7 +11,7 @@ use crate::{
     output::{
         rtsp::{ReaderEvent, RtspSettings},
         snapshot::SnapshotRequest,
-        storage::NamePattern,
+        storage::{NamePattern, Uses},
     },
     path::{Folders, PathSettings, RecordingRequest},
     pipeline::Wanted,
@@ -67,6 +67,7 @@ pub(super) fn folders(config: &Config) -> Result<Folders> {
         recordings: config.mediamtx.recordings_path.clone(),
         snapshots: config.mediamtx.snapshots_path.clone(),
         pattern: NamePattern::parse(&config.recording.file_name_pattern)?,
+        uses: Uses::default(),
     })
 }
 

@@ -20,7 +20,7 @@ use super::{Listeners, Settings, serve};
 use crate::{
     camera::{Cameras, Offer, Service, TestPattern, identity::Identities, registry::Registry},
     command::{
-        Credentials, Defaults, Gateway, NOTIFICATIONS, Rates, Role, RtspAddress,
+        Contents, Credentials, Defaults, Gateway, NOTIFICATIONS, Rates, Role, RtspAddress,
         keys::{self, Keys, Wish},
         token::{Secret, Tokens, make_token},
     },
@@ -83,6 +83,7 @@ impl Served {
             cameras,
             paths,
             folders,
+            contents: Contents::default(),
             rates: Rates::new(1_000_000),
             credentials: Credentials::new(Tokens::new(&secret), Keys::load(&keys_in(&folder))),
             rtsp: rtsp_address,

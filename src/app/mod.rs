@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     api,
     camera::{Cameras, identity::Identities, registry::Registry},
-    command::{Credentials, Gateway, Rates, Role, keys, token},
+    command::{Contents, Credentials, Gateway, Rates, Role, keys, token},
     config::Config,
     device::{DeviceEvent, monitor},
     error::{Error, Kind, Result},
@@ -99,6 +99,7 @@ impl App {
             cameras: cameras.clone(),
             paths: paths.clone(),
             folders,
+            contents: Contents::default(),
             rates: Rates::new(config.security.rate_limiting.requests_per_minute),
             credentials: Credentials::new(token::Tokens::new(&hands.secret), hands.keys),
             rtsp: settings::rtsp_address(&config, hands.rtsp.port()),

@@ -5,7 +5,9 @@ use std::{path::Path, sync::Arc, time::Instant};
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
-use super::{Credentials, Notification, Rates, access::Caller, cameras::View, events::Subscribers, files::Kind};
+use super::{
+    Contents, Credentials, Notification, Rates, access::Caller, cameras::View, events::Subscribers, files::Kind,
+};
 use crate::{
     camera::Cameras,
     output::snapshot::SnapshotRequest,
@@ -23,6 +25,8 @@ pub struct Gateway {
     pub paths: Paths,
     /// Where files are.
     pub folders: Folders,
+    /// What is known of what is in them.
+    pub contents: Contents,
     /// Tells good credentials from bad ones.
     pub credentials: Credentials,
     /// Tells who asks too often.

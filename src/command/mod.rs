@@ -7,12 +7,14 @@
 pub mod access;
 mod attempts;
 pub mod cameras;
+mod contents;
 pub mod controls;
 mod credentials;
 pub mod events;
 pub mod files;
 mod gateway;
 pub mod health;
+pub mod info;
 pub mod keys;
 pub mod library;
 pub mod metrics;
@@ -32,6 +34,7 @@ mod within;
 use std::time::Duration;
 
 pub use access::Role;
+pub use contents::Contents;
 pub use credentials::Credentials;
 pub use gateway::{Defaults, Gateway, NOTIFICATIONS, RtspAddress};
 pub use notification::{News, Notification, RecordingStatus, announce};

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     api::errors::RpcError,
     command::{
-        Command, Gateway, Role, access::Caller, cameras, controls, events, library, metrics, recordings, session,
+        Command, Gateway, Role, access::Caller, cameras, controls, events, info, library, metrics, recordings, session,
         snapshots, streams, system,
     },
     error::{Error, Kind, Result},
@@ -55,6 +55,8 @@ impl Default for Table {
             method::<recordings::Stop>(),
             method::<library::List<library::Recordings>>(),
             method::<library::List<library::Snapshots>>(),
+            method::<info::GetRecording>(),
+            method::<info::GetSnapshot>(),
             method::<library::Delete<library::Recordings>>(),
             method::<library::Delete<library::Snapshots>>(),
             method::<events::Subscribe>(),

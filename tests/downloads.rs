@@ -341,6 +341,26 @@ async fn a_file_that_grows_or_goes_is_sent_as_it_was_and_one_that_shrinks_is_cut
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_being_downloaded_is_not_cleaned_up() {
+    let service = Service::start(&format!("{SMALL}recording: {{ cleanup_after_days: 5 }}")).await;
+    let file = recordings(&service).join("a.mp4");
+    fs::write(&file, pattern(LARGE)).unwrap();
+    let old = std::time::SystemTime::now() - std::time::Duration::from_secs(10 * 86_400);
+    let mut client = service.client("admin").await;
+    let (reader, _) = begin(&service, "a.mp4").await;
+    fs::File::options().write(true).open(&file).unwrap().set_modified(old).unwrap();
+    let cleaned = client.call("cleanup_old_files", json!({})).await.unwrap();
+    assert_eq!((&cleaned["cleanup_executed"], &cleaned["files_deleted"]), (&json!(true), &json!(0)), "{cleaned}");
+    assert!(file.exists());
+    drop(reader);
+    // The service learns of a client that went when it sends the next piece.
+    let gone = async { while client.call("cleanup_old_files", json!({})).await.unwrap()["files_deleted"] == 0 {} };
+    timeout(PATIENCE, gone).await.expect("it is deleted then");
+    assert!(!file.exists());
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_download_does_not_hold_up_the_end_of_the_service() {
     let service = Service::start(SMALL).await;
     const ENDLESS: u64 = 1 << 40;

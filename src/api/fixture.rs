@@ -22,6 +22,7 @@ use crate::{
     command::{
         Contents, Credentials, Defaults, Gateway, NOTIFICATIONS, Rates, Role, RtspAddress,
         keys::{self, Keys, Wish},
+        retention::{self, Policy, PolicyType, Retention},
         token::{Secret, Tokens, make_token},
     },
     config,
@@ -41,6 +42,16 @@ use crate::{
 
 /// Nothing here takes a fraction of it; it only ends a test that would hang.
 pub(super) const DEADLINE: Duration = Duration::from_secs(20);
+
+/// What no test makes unless it is about this: files of more than a month ago are deleted, and soon.
+const RETENTION: retention::Settings = retention::Settings {
+    policy: Policy { policy_type: PolicyType::Age, max_age_days: 30, max_size_gb: 10.0, enabled: true },
+    auto_cleanup: true,
+    every: Duration::from_millis(50),
+    recording_days: 0,
+    snapshot_days: 0,
+    snapshots: 0,
+};
 
 pub(super) struct Served {
     pub(super) gateway: Arc<Gateway>,
@@ -84,6 +95,7 @@ impl Served {
             paths,
             folders,
             contents: Contents::default(),
+            retention: Retention::load(&folder.path().join("retention.json"), RETENTION),
             rates: Rates::new(1_000_000),
             credentials: Credentials::new(Tokens::new(&secret), Keys::load(&keys_in(&folder))),
             rtsp: rtsp_address,

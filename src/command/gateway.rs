@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Contents, Credentials, Notification, Rates, access::Caller, cameras::View, events::Subscribers, files::Kind,
+    retention::Retention,
 };
 use crate::{
     camera::Cameras,
@@ -27,6 +28,8 @@ pub struct Gateway {
     pub folders: Folders,
     /// What is known of what is in them.
     pub contents: Contents,
+    /// How long they are kept.
+    pub retention: Retention,
     /// Tells good credentials from bad ones.
     pub credentials: Credentials,
     /// Tells who asks too often.

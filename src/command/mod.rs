@@ -23,6 +23,7 @@ mod notification;
 mod pipeline;
 mod rates;
 pub mod recordings;
+pub mod retention;
 pub mod session;
 pub mod snapshots;
 pub mod streams;

@@ -91,3 +91,19 @@ async fn nothing_outside_the_folder_is_given() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_file_that_became_too_old_goes_by_itself() {
+    let server = Served::start(config::Server::default()).await;
+    let bearer = format!("authorization: Bearer {}\r\n", server.token(Role::Viewer));
+    let get = async |name: &str| http(server.control, &format!("GET /files/recordings/{name} HTTP/1.1"), &bearer).await;
+    for name in ["old.mp4", "new.mp4"] {
+        fs::write(server.folder.path().join(name), "0123456789").unwrap();
+        assert_eq!(get(name).await.status, 200);
+    }
+    let old = fs::File::options().write(true).open(server.folder.path().join("old.mp4")).unwrap();
+    old.set_modified(std::time::UNIX_EPOCH).unwrap();
+    let gone = async { while get("old.mp4").await.status != 404 {} };
+    tokio::time::timeout(crate::api::fixture::DEADLINE, gone).await.expect("it goes");
+    assert_eq!(get("new.mp4").await.status, 200);
+}

@@ -12,8 +12,8 @@ use super::{
 use crate::{
     api::errors::RpcError,
     command::{
-        Command, Gateway, Role, access::Caller, cameras, controls, events, info, library, metrics, recordings, session,
-        snapshots, streams, system,
+        Command, Gateway, Role, access::Caller, cameras, controls, events, info, library, metrics, recordings,
+        retention, session, snapshots, streams, system,
     },
     error::{Error, Kind, Result},
 };
@@ -67,6 +67,8 @@ impl Default for Table {
             method::<system::GetSystemStatus>(),
             method::<system::GetServerInfo>(),
             method::<system::GetStorageInfo>(),
+            method::<retention::SetPolicy>(),
+            method::<retention::CleanUp>(),
         ]))
     }
 }

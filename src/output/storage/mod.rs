@@ -1,12 +1,14 @@
 //! Files in the recordings and snapshots folders: created without overwriting, written whole or not at all.
 //!
-//! What a file may be called is `name`'s business, what there is `listing`'s, what is in it `contents`'. Not here: who may have
-//! one, and which are kept.
+//! What a file may be called is `name`'s business, what there is `listing`'s, what is in it `contents`', which are kept
+//! `retention`'s. Not here: who may have one.
 
+mod cleanup;
 pub mod contents;
 mod known;
 mod listing;
 mod name;
+mod retention;
 mod uses;
 
 use std::{
@@ -16,9 +18,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub use cleanup::{Cleaned, Folder, clean};
 pub use known::Known;
 pub use listing::{Opened, Stored, delete, list, open};
 pub use name::{FileName, NamePattern};
+pub use retention::{Limits, Rules};
 pub use uses::{InUse, Use, Uses};
 
 use crate::error::{Error, Kind, Result};

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     api,
     camera::{Cameras, identity::Identities, registry::Registry},
-    command::{Credentials, Gateway, Rates, Role, keys, token},
+    command::{Contents, Credentials, Gateway, Rates, Role, keys, retention::Retention, token},
     config::Config,
     device::{DeviceEvent, monitor},
     error::{Error, Kind, Result},
@@ -99,6 +99,8 @@ impl App {
             cameras: cameras.clone(),
             paths: paths.clone(),
             folders,
+            contents: Contents::default(),
+            retention: hands.retention,
             rates: Rates::new(config.security.rate_limiting.requests_per_minute),
             credentials: Credentials::new(token::Tokens::new(&hands.secret), hands.keys),
             rtsp: settings::rtsp_address(&config, hands.rtsp.port()),
@@ -208,6 +210,7 @@ struct Hands {
     identities: Identities,
     secret: token::Secret,
     keys: keys::Keys,
+    retention: Retention,
 }
 
 impl Hands {
@@ -227,6 +230,7 @@ impl Hands {
             identities: Identities::load(&config.state_directory.join("identity.json"))?,
             secret: settings::secret(config)?,
             keys: keys::Keys::load(&api_keys_file(config)),
+            retention: Retention::load(&config.state_directory.join("retention.json"), settings::retention(config)),
             launch,
         })
     }

@@ -6,8 +6,8 @@ use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Credentials, Notification, Rates, access::Caller, cameras::View, discover::Document, events::Subscribers,
-    files::Kind,
+    Contents, Credentials, Notification, Rates, access::Caller, cameras::View, discover::Document, events::Subscribers,
+    files::Kind, retention::Retention,
 };
 use crate::{
     camera::Cameras,
@@ -26,6 +26,10 @@ pub struct Gateway {
     pub paths: Paths,
     /// Where files are.
     pub folders: Folders,
+    /// What is known of what is in them.
+    pub contents: Contents,
+    /// How long they are kept.
+    pub retention: Retention,
     /// Tells good credentials from bad ones.
     pub credentials: Credentials,
     /// Tells who asks too often.

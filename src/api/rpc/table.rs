@@ -16,8 +16,8 @@ use super::{
 use crate::{
     api::errors::RpcError,
     command::{
-        Command, Gateway, Role, access::Caller, cameras, controls, discover, events, library, metrics, recordings,
-        session, snapshots, streams, system,
+        Command, Gateway, Role, access::Caller, cameras, controls, discover, events, info, library, metrics,
+        recordings, retention, session, snapshots, streams, system,
     },
     error::{Error, Kind, Result},
 };
@@ -64,6 +64,8 @@ impl Default for Table {
             method::<recordings::Stop>(),
             method::<library::List<library::Recordings>>(),
             method::<library::List<library::Snapshots>>(),
+            method::<info::GetRecording>(),
+            method::<info::GetSnapshot>(),
             method::<library::Delete<library::Recordings>>(),
             method::<library::Delete<library::Snapshots>>(),
             method::<events::Subscribe>(),
@@ -74,6 +76,8 @@ impl Default for Table {
             method::<system::GetSystemStatus>(),
             method::<system::GetServerInfo>(),
             method::<system::GetStorageInfo>(),
+            method::<retention::SetPolicy>(),
+            method::<retention::CleanUp>(),
         ]))
     }
 }

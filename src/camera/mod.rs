@@ -8,6 +8,7 @@ mod cameras;
 mod controls;
 pub mod identity;
 pub mod registry;
+mod state_file;
 mod watch;
 
 pub use cameras::{CameraEvent, CameraStatus, Cameras, Connection, Offer, Service, TEST_PATTERN, TestPattern};

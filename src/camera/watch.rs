@@ -38,6 +38,7 @@ pub(super) async fn run(cameras: Cameras, mut devices: mpsc::Receiver<DeviceEven
             event = path_events.recv() => if matches!(event, Err(RecvError::Closed)) { return },
         }
         watch.tell();
+        watch.cameras.follow_controls();
     }
 }
 
@@ -68,8 +69,8 @@ impl Watch {
     async fn attach(&self, id: CameraId, device: &Device, capture: Capture, pin: Option<usize>) {
         tracing::info!(camera = %id, node = %device.node.display(), name = device.name, driver = capture.driver,
             modes = capture.modes.len(), "plugged in");
-        let offer = &self.cameras.0.offer;
-        let service = pin.and_then(|entry| offer.pinned.get(entry)).unwrap_or(&offer.default);
+        self.cameras.restore_controls(id, device, pin);
+        let service = self.cameras.0.offer.service(pin);
         let source = Source::Camera { node: device.node.clone(), driver: capture.driver, modes: capture.modes };
         self.serve(&id.to_string(), service, source).await;
     }

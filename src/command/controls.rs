@@ -11,6 +11,7 @@ use super::{
     cameras::OneCamera,
 };
 use crate::{
+    camera::ControlChange,
     device::control::{Control as DeviceControl, ControlKind, ControlValue, MenuItem as DeviceMenuItem},
     error::{Error, Result},
 };
@@ -154,6 +155,24 @@ fn wish(name: &str, value: &Value) -> Result<ControlValue> {
         let rule = "must be a whole number of 64 bits, true or false, or a string";
         Error::invalid_param(format!("controls.{name}"), rule, "get_camera_controls says which of them")
     })
+}
+
+/// What is told when controls are not as they were: `camera.control_change`.
+#[derive(Debug, Serialize)]
+pub struct Change {
+    device: String,
+    controls: BTreeMap<String, Value>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    inactive: BTreeMap<String, bool>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    grabbed: BTreeMap<String, bool>,
+}
+
+impl Change {
+    pub(super) fn of(ControlChange { device, changes }: ControlChange) -> Self {
+        let controls = changes.values.into_iter().map(|(name, value)| (name, written(value))).collect();
+        Self { device, controls, inactive: changes.inactive, grabbed: changes.grabbed }
+    }
 }
 
 fn written(value: ControlValue) -> Value {

@@ -10,11 +10,12 @@ use super::{
     Gateway, Timestamp,
     access::Caller,
     cameras::{Status, View},
+    controls,
     files::Kind,
     health::Condition,
     recordings::whole_seconds,
 };
-use crate::{error::Error, path::PathEvent};
+use crate::{camera::ControlChange, error::Error, path::PathEvent};
 
 /// How a recording has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -45,6 +46,8 @@ pub enum News {
         /// The status it had; `None` for one that was not there.
         before: Option<Status>,
     },
+    /// `camera.control_change`.
+    Controls(ControlChange),
     /// `recording_status_update`, and `recording.…`.
     Recording {
         /// The camera.
@@ -120,6 +123,7 @@ impl News {
                 };
                 came_or_went.into_iter().chain(["camera.status_change"]).collect()
             }
+            Self::Controls(_) => vec!["camera.control_change"],
             Self::Recording { status: RecordingStatus::Started, .. } => vec!["recording.start"],
             Self::Recording { status: RecordingStatus::Stopped, .. } => vec!["recording.stop"],
             Self::Recording { status: RecordingStatus::Error, .. } => vec!["recording.error"],
@@ -132,6 +136,7 @@ impl News {
     fn device(&self) -> Option<&str> {
         match self {
             Self::Camera { view, .. } => Some(&view.device),
+            Self::Controls(change) => Some(&change.device),
             Self::Recording { device, .. } | Self::Snapshot { device, .. } => Some(device),
             Self::Health(_) | Self::Shutdown => None,
         }
@@ -140,6 +145,7 @@ impl News {
     fn data(&self, caller: &Caller, gateway: &Gateway) -> Value {
         match self {
             Self::Camera { view, .. } => json!(view.shown_to(caller, gateway)),
+            Self::Controls(change) => json!(controls::Change::of(change.clone())),
             Self::Recording { device, status, filename, duration, error } => {
                 let mut params =
                     json!({ "device": device, "status": status, "filename": filename, "duration": duration });
@@ -187,13 +193,15 @@ impl News {
 /// A camera is announced when clients would see it differently, and not because something happened to it.
 pub async fn announce(gateway: Arc<Gateway>) {
     let (mut cameras, mut paths) = (gateway.cameras.events(), gateway.paths.events());
+    let mut controls = gateway.cameras.control_changes();
     let mut known: HashMap<String, View> = by_device(&gateway);
     let mut condition = gateway.health().status();
     loop {
         let event = tokio::select! {
             biased;
-            event = next(&mut paths) => event,
-            event = next(&mut cameras) => event.map(|_| None::<PathEvent>),
+            event = next(&mut paths) => event.map(|event| event.and_then(News::of)),
+            event = next(&mut cameras) => event.map(|_| None),
+            change = next(&mut controls) => change.map(|change| change.map(News::Controls)),
             () = gateway.stopping.cancelled() => None,
         };
         let Some(event) = event else { break };
@@ -207,7 +215,7 @@ pub async fn announce(gateway: Arc<Gateway>) {
             tell(&gateway, News::Camera { view: gone.disconnected(), before });
         }
         known = now;
-        if let Some(news) = event.and_then(News::of) {
+        if let Some(news) = event {
             tell(&gateway, news);
         }
         let (before, now) = (condition, gateway.health().status());

@@ -133,12 +133,12 @@ struct Ear {
     told: u32,
 }
 
-/// Why the thread woke up.
+/// What woke the thread.
 #[derive(PartialEq)]
-enum Woken {
-    ByEvent,
-    ByListener,
-    ByNothing,
+enum Waker {
+    Device,
+    Listener,
+    Nothing,
 }
 
 /// The device is gone, or does not work.
@@ -146,14 +146,13 @@ struct Gone;
 
 impl Ear {
     fn run(mut self, heard: impl Fn(Changes)) {
-        loop {
-            let Ok(woken) = self.wait() else { break };
+        while let Ok(waker) = self.wait() {
             let mut changes = Changes::default();
             let taken = self.take(&mut changes);
             if !changes.is_empty() {
                 heard(changes);
             }
-            if taken.is_err() || woken == Woken::ByListener {
+            if taken.is_err() || waker == Waker::Listener {
                 break;
             }
             self.pause();
@@ -162,18 +161,18 @@ impl Ear {
         tracing::debug!(node = %self.node, taken = self.taken, replaced, "not listened to any more");
     }
 
-    fn wait(&self) -> Result<Woken, Gone> {
+    fn wait(&self) -> Result<Waker, Gone> {
         let mut fds = [PollFd::new(&self.wake, PollFlags::IN), PollFd::new(&self.node, PollFlags::PRI)];
         match poll(&mut fds, None) {
             Ok(_) => {}
-            Err(Errno::INTR) => return Ok(Woken::ByNothing),
+            Err(Errno::INTR) => return Ok(Waker::Nothing),
             Err(_) => return Err(Gone),
         }
         let [listener, device] = fds.map(|fd| fd.revents());
         if !listener.is_empty() {
-            Ok(Woken::ByListener)
+            Ok(Waker::Listener)
         } else if device.contains(PollFlags::PRI) {
-            Ok(Woken::ByEvent)
+            Ok(Waker::Device)
         } else {
             // Nothing else was asked for: it is in trouble, and would be at once again.
             Err(Gone)

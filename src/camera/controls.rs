@@ -9,6 +9,7 @@ use std::{
 
 use tokio::{
     sync::{Mutex as Turn, oneshot},
+    task::JoinHandle,
     time::timeout,
 };
 
@@ -89,17 +90,15 @@ impl Cameras {
         Ok((id.to_string(), controls))
     }
 
-    /// Sets the controls of a camera that was plugged in to what the configuration says and what they were set to before.
-    /// Nobody waits for it: a driver that does not answer for its controls may have pictures.
-    pub(super) fn restore_controls(&self, id: CameraId, device: &Device, pin: Option<usize>) {
+    /// Begins to set the controls of a camera that was plugged in to what the configuration says and what they were set to
+    /// before. `None`: there is nothing to set.
+    pub(super) fn restore_controls(&self, id: CameraId, device: &Device, pin: Option<usize>) -> Option<JoinHandle<()>> {
         let policy = &self.0.offer.service(pin).controls;
         let remembered = if policy.restore { self.0.remembered.of(id, &Marks::of(device)) } else { BTreeMap::new() };
         let mut values: BTreeMap<_, _> =
             remembered.into_iter().map(|(name, value)| (name, Kept::Value(value))).collect();
         values.extend(policy.fixed.iter().map(|(name, text)| (name.clone(), Kept::Written(text.clone()))));
-        if !values.is_empty() {
-            tokio::spawn(self.clone().restore(id, device.node.clone(), values));
-        }
+        (!values.is_empty()).then(|| tokio::spawn(self.clone().restore(id, device.node.clone(), values)))
     }
 
     async fn restore(self, id: CameraId, node: PathBuf, values: BTreeMap<String, Kept>) {

@@ -246,3 +246,29 @@ async fn next<E: Clone>(events: &mut Receiver<E>) -> Option<Option<E>> {
         Err(RecvError::Closed) => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::control::{Changes, ControlValue};
+
+    #[test]
+    fn changed_controls_are_an_event_about_their_camera_and_nothing_else() {
+        let changes = Changes {
+            values: [
+                ("automatic".to_owned(), ControlValue::Boolean(false)),
+                ("label".to_owned(), ControlValue::Text("x".into())),
+            ]
+            .into(),
+            inactive: [("gain".to_owned(), false)].into(),
+            ..Changes::default()
+        };
+        let news = News::Controls(ControlChange { device: "camera0".into(), changes: changes.clone() });
+        assert_eq!(news.topics(), ["camera.control_change"]);
+        assert_eq!((news.standing(), news.device()), (None, Some("camera0")));
+        let data = EventData::Controls(ControlChange { device: "camera0".into(), changes }.into());
+        let written = json!({ "device": "camera0", "controls": { "automatic": false, "label": "x" },
+                              "inactive": { "gain": false } });
+        assert_eq!(json!(data), written);
+    }
+}

@@ -1,7 +1,7 @@
 //! Over a real TCP connection, with what a service without devices has. What commands do with a camera that delivers
 //! frames is `tests/rpc.rs`'s.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
@@ -13,10 +13,8 @@ mod identity;
 use super::*;
 use crate::{
     api::fixture::{DEADLINE, Served, http},
-    camera::ControlChange,
     command::{News, RecordingStatus, Role},
     config::ByteSize,
-    device::control::{Changes, ControlValue},
 };
 
 type Client = WebSocketStream<MaybeTlsStream<TcpStream>>;
@@ -136,31 +134,6 @@ async fn notifications_go_to_those_who_said_who_they_are() {
     );
     // Had the stranger been sent it too, it would come before this answer.
     ask(&mut unknown, "ping", json!({})).await;
-}
-
-#[tokio::test]
-async fn changed_controls_are_told_to_those_who_asked_for_them() {
-    let server = server(settings()).await;
-    server.plug("/dev/video0", &["YUYV 640x480@30"]).await;
-    let mut client = server.open_as(Role::Viewer).await;
-    let filters = json!({"device": "/dev/video0"});
-    ask(&mut client, "subscribe_events", json!({"topics": ["camera.*"], "filters": filters})).await;
-    let changed = |device: &str, changes| {
-        let change = ControlChange { device: device.into(), changes };
-        server.gateway.notifications.send(Arc::new(Notification::now(News::Controls(change)))).unwrap();
-    };
-    let values = [("automatic", ControlValue::Boolean(false)), ("label", ControlValue::Text("x".into()))];
-    let values: BTreeMap<_, _> = values.map(|(name, value)| (name.to_owned(), value)).into();
-    changed("camera1", Changes { values: values.clone(), ..Changes::default() });
-    changed("camera0", Changes { values, inactive: [("gain".to_owned(), false)].into(), ..Changes::default() });
-    let mut event = text(&mut client).await;
-    while event["params"]["topic"] != "camera.control_change" {
-        event = text(&mut client).await;
-    }
-    assert_eq!((&event["method"], &event["params"]["device"]), (&json!("event"), &json!("camera0")));
-    let data =
-        json!({"device": "camera0", "controls": {"automatic": false, "label": "x"}, "inactive": {"gain": false}});
-    assert_eq!(event["params"]["data"], data);
 }
 
 #[tokio::test]

@@ -139,6 +139,14 @@ def controls_that_the_configuration_fixes_are_set(lab: Lab) -> None:
 
 
 @scenario
+def controls_that_the_camera_does_not_answer_for_do_not_keep_it_off_the_air(lab: Lab) -> None:
+    service = lab.service()
+    device = service.id_of(Webcam("Pinned", port=5, serial=PINNED, fault="deaf"))
+    service.reader(device).close()
+    assert service.status(device)["pipeline"]["runs"] == 1, service.status(device)
+
+
+@scenario
 def controls_of_every_kind_come_back(lab: Lab) -> None:
     """vivid is bound anew with its defaults. Gain can only be set once its automatism is off."""
     service = lab.service()

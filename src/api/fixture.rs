@@ -3,7 +3,7 @@
 
 use std::{
     net::SocketAddr,
-    sync::Arc,
+    sync::{Arc, LazyLock},
     time::{Duration, Instant},
 };
 
@@ -16,7 +16,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Listeners, Settings, serve};
+#[path = "../../tests/support/schema.rs"]
+mod schema;
+
+use super::{Listeners, Settings, rpc, serve};
 use crate::{
     camera::{
         Cameras, ControlPolicy, Offer, Remembered, Service, TestPattern, identity::Identities, registry::Registry,
@@ -43,6 +46,12 @@ use crate::{
 
 /// Nothing here takes a fraction of it; it only ends a test that would hang.
 pub(super) const DEADLINE: Duration = Duration::from_secs(20);
+
+/// What clients may be told.
+pub(super) static PUBLISHED: LazyLock<schema::Published> = LazyLock::new(|| {
+    let document = rpc::document("ws://localhost").unwrap();
+    schema::Published::new(&serde_json::to_value(document).unwrap())
+});
 
 pub(super) struct Served {
     pub(super) gateway: Arc<Gateway>,
@@ -97,6 +106,7 @@ impl Served {
                 },
                 recording: RecordingRequest { format: RecordingFormat::Fmp4, limit: None },
             },
+            document: rpc::document("ws://localhost").unwrap(),
             warn_percent: 100,
             started: Instant::now(),
             stopping: CancellationToken::new(),

@@ -104,6 +104,7 @@ impl App {
             credentials: Credentials::new(token::Tokens::new(&hands.secret), hands.keys),
             rtsp: settings::rtsp_address(&config, hands.rtsp.port()),
             defaults: settings::defaults(&config),
+            document: api::rpc::document(&settings::control_url(&config, control_address.port()))?,
             warn_percent: config.storage.warn_percent,
             started,
             stopping: stopping.clone(),

@@ -57,6 +57,12 @@ pub(super) fn rtsp_address(config: &Config, port: u16) -> RtspAddress {
     RtspAddress { host: config.mediamtx.host.clone(), port }
 }
 
+/// What the document of the methods says the WebSocket is reached at: a name of this host, where one is configured.
+pub(super) fn control_url(config: &Config, port: u16) -> String {
+    let host = config.mediamtx.host.as_deref().unwrap_or("localhost");
+    format!("ws://{host}:{port}{}", config.server.websocket_path)
+}
+
 pub(super) fn monitor(config: &Config) -> monitor::Settings {
     monitor::Settings { probe_deadline: config.camera.detection_timeout, ..monitor::Settings::default() }
 }

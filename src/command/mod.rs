@@ -9,6 +9,7 @@ mod attempts;
 pub mod cameras;
 pub mod controls;
 mod credentials;
+pub mod discover;
 pub mod events;
 pub mod files;
 mod gateway;

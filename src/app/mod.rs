@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     api,
-    camera::{Cameras, identity::Identities, registry::Registry},
+    camera::{Cameras, Remembered, identity::Identities, registry::Registry},
     command::{Contents, Credentials, Gateway, Rates, Role, keys, retention::Retention, token},
     config::Config,
     device::{DeviceEvent, monitor},
@@ -93,7 +93,8 @@ impl App {
             folders: folders.clone(),
         });
         let registry = Registry::new(hands.identities, settings::pins(&config));
-        let (cameras, camera_task) = Cameras::spawn(registry, settings::offer(&config), paths.clone(), devices);
+        let (cameras, camera_task) =
+            Cameras::spawn(registry, hands.remembered, settings::offer(&config), paths.clone(), devices);
         let stopping = CancellationToken::new();
         let gateway = Gateway {
             cameras: cameras.clone(),
@@ -208,6 +209,7 @@ struct Hands {
     encoders: Encoders,
     rtsp: Arc<RtspServer>,
     identities: Identities,
+    remembered: Remembered,
     secret: token::Secret,
     keys: keys::Keys,
     retention: Retention,
@@ -228,6 +230,7 @@ impl Hands {
             encoders,
             rtsp: Arc::new(RtspServer::start(settings::rtsp(config), launch.clone())?),
             identities: Identities::load(&config.state_directory.join("identity.json"))?,
+            remembered: Remembered::load(config.state_directory.join("controls.json"))?,
             secret: settings::secret(config)?,
             keys: keys::Keys::load(&api_keys_file(config)),
             retention: Retention::load(&config.state_directory.join("retention.json"), settings::retention(config)),

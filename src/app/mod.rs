@@ -18,8 +18,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     api,
-    camera::{Cameras, identity::Identities, registry::Registry},
-    command::{Credentials, Gateway, Rates, Role, keys, token},
+    camera::{Cameras, Remembered, identity::Identities, registry::Registry},
+    command::{Contents, Credentials, Gateway, Rates, Role, keys, retention::Retention, token},
     config::Config,
     device::{DeviceEvent, monitor},
     error::{Error, Kind, Result},
@@ -94,16 +94,20 @@ impl App {
         });
         paths.recover().await?;
         let registry = Registry::new(hands.identities, settings::pins(&config));
-        let (cameras, camera_task) = Cameras::spawn(registry, settings::offer(&config), paths.clone(), devices);
+        let (cameras, camera_task) =
+            Cameras::spawn(registry, hands.remembered, settings::offer(&config), paths.clone(), devices);
         let stopping = CancellationToken::new();
         let gateway = Gateway {
             cameras: cameras.clone(),
             paths: paths.clone(),
             folders,
+            contents: Contents::default(),
+            retention: hands.retention,
             rates: Rates::new(config.security.rate_limiting.requests_per_minute),
             credentials: Credentials::new(token::Tokens::new(&hands.secret), hands.keys),
             rtsp: settings::rtsp_address(&config, hands.rtsp.port()),
             defaults: settings::defaults(&config),
+            document: api::rpc::document(&settings::control_url(&config, control_address.port()))?,
             warn_percent: config.storage.warn_percent,
             started,
             stopping: stopping.clone(),
@@ -206,8 +210,10 @@ struct Hands {
     encoders: Encoders,
     rtsp: Arc<RtspServer>,
     identities: Identities,
+    remembered: Remembered,
     secret: token::Secret,
     keys: keys::Keys,
+    retention: Retention,
 }
 
 impl Hands {
@@ -225,8 +231,10 @@ impl Hands {
             encoders,
             rtsp: Arc::new(RtspServer::start(settings::rtsp(config), launch.clone())?),
             identities: Identities::load(&config.state_directory.join("identity.json"))?,
+            remembered: Remembered::load(config.state_directory.join("controls.json"))?,
             secret: settings::secret(config)?,
             keys: keys::Keys::load(&api_keys_file(config)),
+            retention: Retention::load(&config.state_directory.join("retention.json"), settings::retention(config)),
             launch,
         })
     }

@@ -1,11 +1,13 @@
 //! The shapes of what clients are told without asking. When and to whom is `notification`'s.
 
+use std::time::Duration;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
-    Timestamp, cameras::Camera, events::TOPICS, health::Condition, notification::RecordingStatus,
-    recordings::whole_seconds, streams::hundredths,
+    Timestamp, cameras::Camera, controls::ControlsChanged, events::TOPICS, health::Condition,
+    notification::RecordingStatus, recordings::whole_seconds, streams::hundredths,
 };
 use crate::path::{RecordingStarted, RecordingStopped};
 
@@ -68,8 +70,13 @@ impl RecordingUpdate {
     }
 
     /// A file that was cut off is repaired.
-    pub fn recovered(device: String, filename: String, session_id: Option<String>) -> Self {
-        Self { session_id, interrupted: Some(true), ..Self::new(device, RecordingStatus::Stopped, filename) }
+    pub fn recovered(device: String, filename: String, session_id: Option<String>, duration: Duration) -> Self {
+        Self {
+            duration: whole_seconds(duration),
+            session_id,
+            interrupted: Some(true),
+            ..Self::new(device, RecordingStatus::Stopped, filename)
+        }
     }
 
     /// A file of a camera, of which no more is known.
@@ -116,6 +123,8 @@ impl Notice for Event<'_> {
 pub enum EventData {
     /// `camera.…`: the camera as it is now.
     Camera(Camera),
+    /// `camera.control_change`.
+    Controls(ControlsChanged),
     /// `recording.…`.
     Recording(RecordingUpdate),
     /// `snapshot.taken`.

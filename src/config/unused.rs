@@ -5,7 +5,6 @@
 
 const ENGINE: &str = "of the media engine only RTSP is served";
 const FILE: &str = "log lines go to standard error, which systemd's journal keeps";
-const KEPT: &str = "nothing is deleted by itself";
 const DISK: &str = "the room on the disk is not watched";
 
 /// Full path (a last part of `*` stands for all below), and what happens instead.
@@ -21,12 +20,8 @@ const UNUSED: &[(&str, &str)] = &[
     ("logging.backup_count", FILE),
     ("logging.console_enabled", FILE),
     ("recording.quality", "recordings have all that the stream has"),
-    ("recording.cleanup_after_days", KEPT),
-    ("snapshots.cleanup_after_days", KEPT),
-    ("snapshots.max_count", KEPT),
     ("storage.block_percent", DISK),
     ("storage.fallback_path", DISK),
-    ("retention_policy.*", KEPT),
     ("external_discovery.*", "streams of other machines are not looked for"),
 ];
 

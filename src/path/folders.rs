@@ -7,7 +7,7 @@ use crate::{
     output::{
         recorder::{self, Mark, Note, RecordingFormat, Target},
         snapshot::{self, Picture},
-        storage::{self, FileName, NamePattern},
+        storage::{self, FileName, InUse, NamePattern, Uses},
     },
 };
 
@@ -20,12 +20,14 @@ pub struct Folders {
     pub snapshots: PathBuf,
     /// How files are named that nobody named.
     pub pattern: NamePattern,
+    /// Which of them somebody is busy with.
+    pub uses: Uses,
 }
 
 impl Folders {
-    /// A new, empty file for a recording, and its mark. Blocks on the disk. Errors: the folder cannot be written; every
+    /// A new, empty file for a recording with its mark, and the sign that it is being written. Blocks on the disk. Errors: the folder cannot be written; every
     /// name is taken.
-    pub(super) fn new_recording(&self, note: &Note, format: RecordingFormat) -> Result<Target> {
+    pub(super) fn new_recording(&self, note: &Note, format: RecordingFormat) -> Result<(Target, InUse)> {
         for name in self.pattern.names(&note.path, note.started.into(), recorder::extension(format)) {
             let file = self.recordings.join(name.as_str());
             if file.exists() {
@@ -33,8 +35,8 @@ impl Folders {
             }
             // The mark comes first: at no moment is there a file that nobody would find.
             let mark = Mark::put(&file, note)?;
-            match storage::reserve(&self.recordings, [name]) {
-                Ok(file) => return Ok(Target { file, mark: Some(mark), format }),
+            match storage::reserve(&self.recordings, [name], &self.uses) {
+                Ok((file, written)) => return Ok((Target { file, mark: Some(mark), format }, written)),
                 Err(error) => {
                     mark.remove();
                     if !matches!(error.kind(), Kind::InvalidParams { .. }) {

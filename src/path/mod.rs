@@ -116,6 +116,8 @@ pub enum PathEvent {
         filename: String,
         /// Names the recording across its files, where that is known.
         session_id: Option<String>,
+        /// What is left of it.
+        duration: std::time::Duration,
     },
     /// A recording could not go on. What was written stays.
     RecordingFailed {

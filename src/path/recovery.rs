@@ -1,13 +1,20 @@
 //! What an earlier run left behind: recordings that were cut off by a crash or a power cut.
 
-use std::{path::Path, time::SystemTime};
+use std::{
+    fs::File,
+    path::Path,
+    time::{Duration, SystemTime},
+};
 
 use tokio::task::spawn_blocking;
 
 use super::{PathEvent, Paths, recording::file_name};
 use crate::{
     error::{Error, Kind, Result},
-    output::recorder::{Mark, Note, Repaired, repair, unfinished},
+    output::{
+        recorder::{Mark, Note, Repaired, repair, unfinished},
+        storage::contents::film,
+    },
 };
 
 impl Paths {
@@ -40,12 +47,14 @@ impl Paths {
         let name = note.as_ref().map(|note| note.path.clone());
         let name =
             name.or_else(|| self.0.parts.folders.pattern.device(&filename).map(str::to_owned)).unwrap_or_default();
+        let _written = self.0.parts.folders.uses.write(file);
         match repair(file, started, &self.0.parts.launch) {
             Ok(Repaired::Whole { lost }) => {
                 tracing::info!(path = name, %filename, lost, "a recording that was cut off plays up to its last whole part");
                 mark.remove();
                 let session_id = note.map(|note| note.session_id);
-                let _ = self.0.events.send(PathEvent::RecordingRecovered { name, filename, session_id });
+                let duration = length(file);
+                let _ = self.0.events.send(PathEvent::RecordingRecovered { name, filename, session_id, duration });
             }
             Ok(Repaired::Empty) => {
                 tracing::info!(path = name, %filename, "a recording that was cut off had no whole part");
@@ -57,6 +66,11 @@ impl Paths {
             }
         }
     }
+}
+
+fn length(file: &Path) -> Duration {
+    let film = File::open(file).and_then(|opened| film(&opened, opened.metadata()?.len()));
+    film.ok().flatten().and_then(|film| film.duration).unwrap_or_default()
 }
 
 fn modified(file: &Path) -> SystemTime {

@@ -19,7 +19,10 @@ use uuid::Uuid;
 use super::{Desk, RecordingRequest, RecordingStarted, RecordingStatus, RecordingStopped, file_name};
 use crate::{
     error::{Error, Kind, Result},
-    output::recorder::{Bounds, Note, Segment, SegmentEnd, SegmentReport},
+    output::{
+        recorder::{Bounds, Note, Segment, SegmentEnd, SegmentReport},
+        storage::InUse,
+    },
     path::{Demand, PathEvent, PathStatus},
     stream::{Join, Stream, Subscription},
 };
@@ -38,6 +41,8 @@ struct File {
     number: u32,
     name: String,
     segment: Segment,
+    /// The file counts as being written until it is closed, whoever forgets the recording before.
+    written: InUse,
 }
 
 /// How far a session has come.
@@ -159,15 +164,15 @@ impl Session {
         let (folders, launch) = (self.desk.folders.clone(), self.desk.launch.clone());
         let (note, format) = (Note::new(&self.desk.path, &self.id, started), self.request.format);
         let opening = spawn_blocking(move || {
-            let target = folders.new_recording(&note, format)?;
+            let (target, written) = folders.new_recording(&note, format)?;
             let name = file_name(&target.file);
-            Segment::start(target, frames, &launch, bounds).map(|segment| (name, segment))
+            Segment::start(target, frames, &launch, bounds).map(|segment| (name, segment, written))
         });
         let opened = opening
             .await
             .map_err(|error| Error::with_source(Kind::Internal, "a recording's file was not opened", error))
             .flatten();
-        let (name, segment) = opened.inspect_err(|error| {
+        let (name, segment, written) = opened.inspect_err(|error| {
             // A first file that cannot be written is the caller's to hear of; a later one is an event.
             let before = self.status.borrow().as_ref().map(|status| status.filename.clone());
             if let Some(before) = before {
@@ -192,7 +197,7 @@ impl Session {
             name: self.desk.path.clone(),
             started: RecordingStarted { session_id: self.id.clone(), filename: name.clone(), started, gap },
         });
-        Ok(File { number: progress.files, name, segment })
+        Ok(File { number: progress.files, name, segment, written })
     }
 
     /// Closes the last file of a stream.
@@ -200,7 +205,7 @@ impl Session {
         let report = file.segment.finished().await;
         progress.recorded += report.duration;
         progress.ended = Some(report.started + report.duration);
-        let stopped = self.closed(&file, &report)?;
+        let stopped = self.closed(file, &report)?;
         progress.last = Some(stopped);
         Ok(match report.end {
             SegmentEnd::StreamClosed if progress.limit.is_none_or(|limit| progress.recorded < limit) => Over::Stream,
@@ -211,20 +216,22 @@ impl Session {
     /// Closes a file while another is written already. Gives it, unless that failed, which then is told.
     async fn close_behind(self: Arc<Self>, mut file: File) -> Option<RecordingStopped> {
         let report = file.segment.finished().await;
-        self.closed(&file, &report).ok()
+        self.closed(file, &report).ok()
     }
 
     /// Tells what became of a file.
-    fn closed(&self, file: &File, report: &SegmentReport) -> Result<RecordingStopped> {
+    fn closed(&self, file: File, report: &SegmentReport) -> Result<RecordingStopped> {
+        // Whoever is told may want to delete it.
+        drop(file.written);
         tracing::info!(path = %self.desk.path, filename = %file.name, frames = report.frames, missed = report.missed,
             seconds = report.duration.as_secs_f64(), bytes = report.bytes, "recording closed: {:?}", report.end);
         if let SegmentEnd::Failed(error) = &report.end {
-            self.failed(file.name.clone(), error);
+            self.failed(file.name, error);
             return Err(error.clone());
         }
         let stopped = RecordingStopped {
             session_id: self.id.clone(),
-            filename: file.name.clone(),
+            filename: file.name,
             started: report.started,
             ended: report.started + report.duration,
             duration: report.duration,

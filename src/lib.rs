@@ -12,7 +12,7 @@
 //! | 3 | [`path`] | one task per path: source, stream, readers, recorder |
 //! | 2 | [`device`], [`pipeline`], [`output`] | hands: kernel, GStreamer, disk |
 //! | 1 | [`media`] | launch files, samples, the pipelines' clock and bus |
-//! | 0 | [`error`], [`id`], [`mode`], [`frame`], [`stream`], [`config`] | words: no hardware, no network |
+//! | 0 | [`error`], [`id`], [`mode`], [`frame`], [`stream`], [`rtsp_url`], [`config`] | words: no hardware, no network |
 
 pub mod api;
 pub mod app;
@@ -28,4 +28,5 @@ pub mod mode;
 pub mod output;
 pub mod path;
 pub mod pipeline;
+pub mod rtsp_url;
 pub mod stream;

@@ -23,6 +23,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("mode", 0),
     ("frame", 0),
     ("stream", 0),
+    ("rtsp_url", 0),
     ("config", 0),
 ];
 

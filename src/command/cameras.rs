@@ -1,7 +1,8 @@
 //! The cameras: which there are, how they are, what they can do.
 
-use std::{collections::BTreeSet, path::PathBuf, time::SystemTime};
+use std::{borrow::Cow, collections::BTreeSet, path::PathBuf, time::SystemTime};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::{
@@ -17,8 +18,9 @@ use crate::{
 };
 
 /// Whether a camera can be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
+#[schemars(rename = "CameraStatus")]
 pub enum Status {
     /// It is there.
     Connected,
@@ -41,7 +43,7 @@ pub struct View {
 }
 
 /// A camera on the wire.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Camera {
     device: String,
     status: Status,
@@ -56,7 +58,8 @@ pub struct Camera {
 }
 
 /// Where a camera's stream is found. An output that is not served is an empty string: clients expect text there.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "StreamUrls")]
 pub struct Streams {
     rtsp: String,
     hls: &'static str,
@@ -107,7 +110,7 @@ impl View {
 }
 
 /// The parameters of a command that is about one camera.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub struct OneCamera {
     /// `camera0`, a device node, or any udev link to it.
     pub device: String,
@@ -117,7 +120,7 @@ pub struct OneCamera {
 pub struct List;
 
 /// The reply of [`List`].
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct CameraList {
     cameras: Vec<Camera>,
     total: usize,
@@ -126,6 +129,7 @@ pub struct CameraList {
 
 impl Command for List {
     const METHOD: &'static str = "get_camera_list";
+    const SUMMARY: &'static str = "Every camera that was ever seen, and the test pattern while it is offered.";
     const ROLE: Option<Role> = Some(Role::Viewer);
     type Params = NoParams;
     type Reply = CameraList;
@@ -141,7 +145,7 @@ impl Command for List {
 pub struct Get;
 
 /// The reply of [`Get`].
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct CameraDetails {
     #[serde(flatten)]
     camera: Camera,
@@ -152,7 +156,8 @@ pub struct CameraDetails {
 }
 
 /// Counters of a camera's stream.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "CameraMetrics")]
 pub struct Metrics {
     /// Bytes of frames sent to RTSP readers.
     bytes_sent: u64,
@@ -163,7 +168,8 @@ pub struct Metrics {
 }
 
 /// What a camera can do, in short.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "CapabilitiesInShort")]
 pub struct Capabilities {
     formats: Vec<String>,
     resolutions: Vec<String>,
@@ -171,6 +177,7 @@ pub struct Capabilities {
 
 impl Command for Get {
     const METHOD: &'static str = "get_camera_status";
+    const SUMMARY: &'static str = "One camera, its readers, its pipeline, and what it can do in short.";
     const ROLE: Option<Role> = Some(Role::Viewer);
     type Params = OneCamera;
     type Reply = CameraDetails;
@@ -194,7 +201,7 @@ impl Command for Get {
 pub struct GetCapabilities;
 
 /// The reply of [`GetCapabilities`].
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct CameraCapabilities {
     device: String,
     #[serde(flatten)]
@@ -205,8 +212,9 @@ pub struct CameraCapabilities {
 }
 
 /// How far capabilities can be relied on.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
+#[schemars(rename = "ValidationStatus")]
 pub enum Validation {
     /// The device was never asked, or is none.
     None,
@@ -217,7 +225,7 @@ pub enum Validation {
 }
 
 /// The rates of one format and size.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ModeGroup {
     format: String,
     width: u32,
@@ -227,6 +235,7 @@ pub struct ModeGroup {
 
 impl Command for GetCapabilities {
     const METHOD: &'static str = "get_camera_capabilities";
+    const SUMMARY: &'static str = "Everything a camera offers.";
     const ROLE: Option<Role> = Some(Role::Viewer);
     type Params = OneCamera;
     type Reply = CameraCapabilities;
@@ -303,6 +312,20 @@ impl Serialize for Fps {
             0 => serializer.serialize_u32(self.0.frames / self.0.seconds),
             _ => serializer.serialize_f64((self.0.fps() * 100.0).round() / 100.0),
         }
+    }
+}
+
+impl JsonSchema for Fps {
+    fn schema_name() -> Cow<'static, str> {
+        "Fps".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "number", "minimum": 0 })
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
     Command, Gateway,
@@ -16,16 +17,16 @@ use crate::{
 };
 
 /// A control on the wire.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Control {
     name: String,
     id: u32,
     #[serde(rename = "type")]
     kind: Type,
     #[serde(skip_serializing_if = "Option::is_none")]
-    value: Option<Value>,
+    value: Option<Setting>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    default: Option<Value>,
+    default: Option<Setting>,
     min: i64,
     max: i64,
     step: u64,
@@ -36,9 +37,22 @@ pub struct Control {
     grabbed: bool,
 }
 
+/// The value of a control on the wire.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Setting {
+    /// Of a boolean; true presses a button.
+    Boolean(bool),
+    /// A number, or the index of a menu's entry.
+    Integer(i64),
+    /// A text; where it is sent, also the name of a menu's entry.
+    Text(String),
+}
+
 /// What a control takes, by the names that V4L2 has for it.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "ControlType")]
 pub enum Type {
     /// A number.
     Integer,
@@ -59,14 +73,14 @@ pub enum Type {
 }
 
 /// An entry of a menu.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct MenuItem {
     index: u32,
     name: String,
 }
 
 /// The reply of [`Get`] and [`Reset`].
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Controls {
     device: String,
     controls: Vec<Control>,
@@ -77,6 +91,7 @@ pub struct Get;
 
 impl Command for Get {
     const METHOD: &'static str = "get_camera_controls";
+    const SUMMARY: &'static str = "Every control of a camera, such as brightness.";
     const ROLE: Option<Role> = Some(Role::Viewer);
     type Params = OneCamera;
     type Reply = Controls;
@@ -90,21 +105,26 @@ impl Command for Get {
 pub struct Set;
 
 /// The parameters of [`Set`].
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub struct SetParams {
+    /// The camera.
     device: String,
+    /// Names, or ids as text, with their values.
+    #[schemars(with = "BTreeMap<String, Setting>")]
     controls: BTreeMap<String, Value>,
 }
 
 /// The reply of [`Set`].
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ControlsSet {
     device: String,
-    controls: BTreeMap<String, Option<Value>>,
+    /// The values they have now; null for a button.
+    controls: BTreeMap<String, Option<Setting>>,
 }
 
 impl Command for Set {
     const METHOD: &'static str = "set_camera_control";
+    const SUMMARY: &'static str = "Sets controls of a camera, all or none.";
     const ROLE: Option<Role> = Some(Role::Operator);
     type Params = SetParams;
     type Reply = ControlsSet;
@@ -112,7 +132,7 @@ impl Command for Set {
     async fn run(params: SetParams, _: &Caller, gateway: &Gateway) -> Result<ControlsSet> {
         let wishes = params.wishes()?;
         let (device, set) = gateway.cameras.set_controls(&params.device, wishes).await?;
-        let controls = set.into_iter().map(|(name, value)| (name, value.map(written))).collect();
+        let controls = set.into_iter().map(|(name, value)| (name, value.map(Setting::from))).collect();
         Ok(ControlsSet { device, controls })
     }
 }
@@ -122,6 +142,7 @@ pub struct Reset;
 
 impl Command for Reset {
     const METHOD: &'static str = "reset_camera_controls";
+    const SUMMARY: &'static str = "Sets every control of a camera to its default.";
     const ROLE: Option<Role> = Some(Role::Operator);
     type Params = OneCamera;
     type Reply = Controls;
@@ -156,11 +177,13 @@ fn wish(name: &str, value: &Value) -> Result<ControlValue> {
     })
 }
 
-fn written(value: ControlValue) -> Value {
-    match value {
-        ControlValue::Boolean(on) => json!(on),
-        ControlValue::Integer(number) => json!(number),
-        ControlValue::Text(text) => json!(text),
+impl From<ControlValue> for Setting {
+    fn from(value: ControlValue) -> Self {
+        match value {
+            ControlValue::Boolean(on) => Self::Boolean(on),
+            ControlValue::Integer(number) => Self::Integer(number),
+            ControlValue::Text(text) => Self::Text(text),
+        }
     }
 }
 
@@ -185,8 +208,8 @@ impl Control {
                 ControlKind::Text => Type::String,
                 ControlKind::Bitmask => Type::Bitmask,
             },
-            value: control.value.map(written),
-            default: control.default.map(written),
+            value: control.value.map(Setting::from),
+            default: control.default.map(Setting::from),
             min: control.min,
             max: control.max,
             step: control.step,
@@ -200,6 +223,8 @@ impl Control {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

@@ -1,10 +1,12 @@
 //! Events by subscription: what a client wants to hear of, beyond what everybody is told.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     sync::{Mutex, PoisonError},
 };
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use uuid::Uuid;
 
@@ -60,6 +62,19 @@ impl<'de> Deserialize<'de> for Pattern {
 impl Serialize for Pattern {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.0)
+    }
+}
+
+impl JsonSchema for Pattern {
+    fn schema_name() -> Cow<'static, str> {
+        "TopicPattern".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let groups = TOPICS.iter().filter_map(|topic| topic.split_once('.')).map(|(group, _)| format!("{group}.*"));
+        let groups: BTreeSet<String> = groups.collect();
+        let patterns: Vec<_> = TOPICS.map(str::to_owned).into_iter().chain(groups).chain(["*".to_owned()]).collect();
+        json_schema!({ "description": "A topic, all topics of a group, or all.", "type": "string", "enum": patterns })
     }
 }
 
@@ -134,22 +149,26 @@ impl Subscribers {
 pub struct Subscribe;
 
 /// The parameters of [`Subscribe`].
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub struct SubscribeParams {
+    /// Topics, groups (`camera.*`) or `*`.
     topics: Vec<Pattern>,
+    /// What the events have to be about; else anything.
     filters: Option<Filters>,
 }
 
 /// What an event has to be about.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "EventFilters")]
 pub struct Filters {
     #[serde(skip_serializing_if = "Option::is_none")]
+    /// The camera.
     device: Option<String>,
 }
 
 /// The reply of [`Subscribe`].
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Subscribed {
     subscribed: bool,
     topics: Vec<Pattern>,
@@ -158,6 +177,7 @@ pub struct Subscribed {
 
 impl Command for Subscribe {
     const METHOD: &'static str = "subscribe_events";
+    const SUMMARY: &'static str = "Adds to the events that this socket is told of.";
     const ROLE: Option<Role> = Some(Role::Viewer);
     type Params = SubscribeParams;
     type Reply = Subscribed;
@@ -175,13 +195,14 @@ impl Command for Subscribe {
 pub struct Unsubscribe;
 
 /// The parameters of [`Unsubscribe`].
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub struct UnsubscribeParams {
+    /// As they were subscribed; else all.
     topics: Option<Vec<Pattern>>,
 }
 
 /// The reply of [`Unsubscribe`].
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Unsubscribed {
     unsubscribed: bool,
     /// Those that were taken back.
@@ -190,6 +211,7 @@ pub struct Unsubscribed {
 
 impl Command for Unsubscribe {
     const METHOD: &'static str = "unsubscribe_events";
+    const SUMMARY: &'static str = "Takes topics back, or all.";
     const ROLE: Option<Role> = Some(Role::Viewer);
     type Params = UnsubscribeParams;
     type Reply = Unsubscribed;
@@ -203,7 +225,8 @@ impl Command for Unsubscribe {
 pub struct GetStats;
 
 /// The reply of [`GetStats`].
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "SubscriptionStats")]
 pub struct Stats {
     global_stats: Global,
     client_topics: Vec<Pattern>,
@@ -211,7 +234,8 @@ pub struct Stats {
 }
 
 /// All clients together.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "GlobalSubscriptionStats")]
 pub struct Global {
     total_subscriptions: usize,
     active_clients: usize,
@@ -220,6 +244,7 @@ pub struct Global {
 
 impl Command for GetStats {
     const METHOD: &'static str = "get_subscription_stats";
+    const SUMMARY: &'static str = "Who listens to what.";
     const ROLE: Option<Role> = Some(Role::Viewer);
     type Params = NoParams;
     type Reply = Stats;

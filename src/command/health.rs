@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Gateway;
 use crate::camera::{CameraStatus, Connection};
 
 /// How a part, or the whole, is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Condition {
     /// As it should be.
@@ -20,7 +21,7 @@ pub enum Condition {
 }
 
 /// One part of the service.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Component {
     /// How it is.
     pub status: Condition,
@@ -29,7 +30,7 @@ pub struct Component {
 }
 
 /// The parts, by the names existing probes know.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Components {
     /// The media engine in this process.
     pub mediamtx: Component,
@@ -53,7 +54,7 @@ pub struct Health {
 }
 
 /// The service in numbers that tell nothing about the host.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, JsonSchema)]
 pub struct Counts {
     /// Cameras that were ever seen.
     pub cameras: usize,

@@ -2,6 +2,7 @@
 
 use std::marker::PhantomData;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
 
@@ -50,16 +51,20 @@ impl Library for Snapshots {
 pub struct List<L>(PhantomData<L>);
 
 /// The parameters of [`List`].
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub struct ListParams {
+    /// Files in the reply; else 50.
     limit: Option<Within<1, 1000>>,
+    /// Files to leave out first.
     offset: Option<Within<0, { u32::MAX }>>,
+    /// Only files of this camera.
     device: Option<String>,
+    /// Else newest first.
     order: Option<Order>,
 }
 
 /// Which files come first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Order {
     /// Those last written to.
@@ -72,7 +77,7 @@ pub enum Order {
 }
 
 /// The reply of [`List`].
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct FileList {
     files: Vec<File>,
     total: usize,
@@ -81,7 +86,7 @@ pub struct FileList {
 }
 
 /// A file of a list.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct File {
     filename: String,
     /// The camera; empty where the name does not say it.
@@ -106,6 +111,10 @@ impl File {
 
 impl<L: Library> Command for List<L> {
     const METHOD: &'static str = L::LIST;
+    const SUMMARY: &'static str = match L::KIND {
+        Kind::Recording => "Some of the recordings there are, newest first.",
+        Kind::Snapshot => "Some of the snapshots there are, newest first.",
+    };
     const ROLE: Option<Role> = Some(Role::Viewer);
     type Params = ListParams;
     type Reply = FileList;
@@ -141,13 +150,15 @@ impl<L: Library> Command for List<L> {
 pub struct Delete<L>(PhantomData<L>);
 
 /// The parameters of [`Delete`].
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub struct OneFile {
+    /// The file, as it is listed.
     filename: String,
 }
 
 /// The reply of [`Delete`].
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "FileDeleted")]
 pub struct Deleted {
     filename: String,
     deleted: bool,
@@ -156,6 +167,10 @@ pub struct Deleted {
 
 impl<L: Library> Command for Delete<L> {
     const METHOD: &'static str = L::DELETE;
+    const SUMMARY: &'static str = match L::KIND {
+        Kind::Recording => "Deletes a recording that is not being written.",
+        Kind::Snapshot => "Deletes a snapshot.",
+    };
     const ROLE: Option<Role> = Some(Role::Admin);
     type Params = OneFile;
     type Reply = Deleted;

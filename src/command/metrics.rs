@@ -7,6 +7,7 @@ use std::{
 };
 
 use procfs::{Current, CurrentSI, KernelStats, Meminfo};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
@@ -28,7 +29,7 @@ const WINDOW: Duration = Duration::from_millis(250);
 pub struct Get;
 
 /// The reply of [`Get`].
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Metrics {
     timestamp: Timestamp,
     system_metrics: System,
@@ -38,7 +39,8 @@ pub struct Metrics {
 }
 
 /// The machine, in percent with two digits.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "SystemMetrics")]
 pub struct System {
     /// Of all processors, over the last quarter of a second.
     cpu_usage: f64,
@@ -48,14 +50,16 @@ pub struct System {
 }
 
 /// The cameras.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "CamerasInNumbers")]
 pub struct Cameras {
     connected_cameras: usize,
     cameras: BTreeMap<String, Camera>,
 }
 
 /// A camera.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "CameraInNumbers")]
 pub struct Camera {
     status: Status,
     readers: usize,
@@ -64,13 +68,15 @@ pub struct Camera {
 }
 
 /// The recordings.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "RecordingsInNumbers")]
 pub struct Recordings {
     active_recordings: usize,
 }
 
 /// The streams.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "StreamsInNumbers")]
 pub struct Streams {
     /// Frames flow.
     active_streams: usize,
@@ -80,6 +86,7 @@ pub struct Streams {
 
 impl Command for Get {
     const METHOD: &'static str = "get_metrics";
+    const SUMMARY: &'static str = "The machine, the cameras and their streams in numbers.";
     const ROLE: Option<Role> = Some(Role::Admin);
     type Params = NoParams;
     type Reply = Metrics;

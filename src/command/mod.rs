@@ -16,6 +16,7 @@ pub mod health;
 pub mod keys;
 pub mod library;
 pub mod metrics;
+pub mod notice;
 mod notification;
 mod pipeline;
 mod rates;
@@ -35,6 +36,7 @@ pub use credentials::Credentials;
 pub use gateway::{Defaults, Gateway, NOTIFICATIONS, RtspAddress};
 pub use notification::{News, Notification, RecordingStatus, announce};
 pub use rates::Rates;
+use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
 pub use timestamp::Timestamp;
 pub use within::Within;
@@ -46,14 +48,16 @@ use access::Caller;
 pub trait Command: Send + Sized + 'static {
     /// Its name on the wire.
     const METHOD: &'static str;
+    /// What it does, in one sentence: for the document that `rpc.discover` answers with.
+    const SUMMARY: &'static str;
     /// The least role that may call it; `None` where nobody needs to be known.
     const ROLE: Option<Role>;
     /// How long a caller waits for the reply. The work itself is not cut off by this where it has left the command.
     const DEADLINE: Duration = Duration::from_secs(10);
     /// The parameters: a struct with named fields. A field it does not have is refused.
-    type Params: DeserializeOwned + Send;
+    type Params: DeserializeOwned + JsonSchema + Send;
     /// The reply.
-    type Reply: Serialize + Send;
+    type Reply: Serialize + JsonSchema + Send;
 
     /// Does it. A command that never waits is answered before the next message of its socket is looked at.
     fn run(
@@ -64,5 +68,5 @@ pub trait Command: Send + Sized + 'static {
 }
 
 /// The parameters of a command that has none.
-#[derive(Debug, serde::Deserialize)]
+#[derive(Debug, serde::Deserialize, JsonSchema)]
 pub struct NoParams {}

@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::SystemTime};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::broadcast::{Receiver, error::RecvError};
@@ -9,15 +10,16 @@ use tokio::sync::broadcast::{Receiver, error::RecvError};
 use super::{
     Gateway, Timestamp,
     access::Caller,
-    cameras::{Status, View},
+    cameras::{Camera, Status, View},
     files::Kind,
     health::Condition,
+    notice::{Event, EventData, Notice, RecordingUpdate},
     recordings::whole_seconds,
 };
 use crate::{error::Error, path::PathEvent};
 
 /// How a recording has changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum RecordingStatus {
     /// It has begun, or goes on in a new file.
@@ -88,14 +90,10 @@ impl Notification {
             return Vec::new();
         }
         let data = self.news.data(caller, gateway);
-        let events = wanted.into_iter().map(|topic| {
-            let mut event = json!({ "topic": topic, "timestamp": Timestamp(self.at), "data": data });
-            if let Some(device) = device {
-                event["device"] = device.into();
-            }
-            ("event", event)
-        });
-        standing.map(|method| (method, data.clone())).into_iter().chain(events).collect()
+        let timestamp = Timestamp(self.at);
+        let events = wanted.into_iter().map(|topic| json!(Event { topic, device, timestamp, data: &data }));
+        let standing = standing.map(|method| (method, json!(data)));
+        standing.into_iter().chain(events.map(|event| (Event::METHOD, event))).collect()
     }
 }
 
@@ -103,8 +101,8 @@ impl News {
     /// What every authenticated client is told it as.
     fn standing(&self) -> Option<&'static str> {
         match self {
-            Self::Camera { .. } => Some("camera_status_update"),
-            Self::Recording { .. } => Some("recording_status_update"),
+            Self::Camera { .. } => Some(Camera::METHOD),
+            Self::Recording { .. } => Some(RecordingUpdate::METHOD),
             _ => None,
         }
     }
@@ -137,22 +135,23 @@ impl News {
         }
     }
 
-    fn data(&self, caller: &Caller, gateway: &Gateway) -> Value {
+    fn data(&self, caller: &Caller, gateway: &Gateway) -> EventData {
         match self {
-            Self::Camera { view, .. } => json!(view.shown_to(caller, gateway)),
-            Self::Recording { device, status, filename, duration, error } => {
-                let mut params =
-                    json!({ "device": device, "status": status, "filename": filename, "duration": duration });
-                if let Some(error) = error {
-                    params["error"] = caller.may_read(error.message()).into();
-                }
-                params
-            }
-            Self::Snapshot { device, filename } => {
-                json!({ "device": device, "filename": filename, "download_url": Kind::Snapshot.download_url(filename) })
-            }
-            Self::Health(condition) => json!({ "status": condition }),
-            Self::Shutdown => json!({ "version": env!("CARGO_PKG_VERSION") }),
+            Self::Camera { view, .. } => EventData::Camera(view.shown_to(caller, gateway)),
+            Self::Recording { device, status, filename, duration, error } => EventData::Recording(RecordingUpdate {
+                device: device.clone(),
+                status: *status,
+                filename: filename.clone(),
+                duration: *duration,
+                error: error.as_ref().map(|error| caller.may_read(error.message())),
+            }),
+            Self::Snapshot { device, filename } => EventData::Snapshot {
+                device: device.clone(),
+                download_url: Kind::Snapshot.download_url(filename),
+                filename: filename.clone(),
+            },
+            Self::Health(condition) => EventData::Health { status: *condition },
+            Self::Shutdown => EventData::Shutdown { version: env!("CARGO_PKG_VERSION") },
         }
     }
 

@@ -1,5 +1,6 @@
 //! What a camera's pipeline does and why, and what it left out.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::access::Caller;
@@ -9,7 +10,7 @@ use crate::{
 };
 
 /// The pipeline of a camera, as it runs or would run.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Pipeline {
     state: State,
     /// `H264` or `MJPEG`: what readers get.
@@ -30,8 +31,9 @@ pub struct Pipeline {
 }
 
 /// What a pipeline does at the moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
+#[schemars(rename = "PipelineState")]
 pub enum State {
     /// Waits for a reader.
     Idle,
@@ -48,7 +50,8 @@ pub enum State {
 }
 
 /// Frames that were left out since the service was started.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "DroppedFrames")]
 struct Frames {
     /// The encoder or the decoder was too slow.
     too_slow: u64,

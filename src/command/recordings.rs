@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -17,8 +18,9 @@ use crate::{
 };
 
 /// Containers by the names clients use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(rename = "RecordingFormat")]
 pub enum Format {
     /// MP4 in fragments.
     Fmp4,
@@ -52,20 +54,26 @@ impl From<RecordingFormat> for Format {
 pub struct Start;
 
 /// The parameters of [`Start`].
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub struct StartParams {
+    /// The camera.
     device: String,
+    /// Seconds after which it stops by itself.
     duration: Option<Within<1, 86_400>>,
+    /// Else as configured.
     format: Option<Format>,
+    /// Seconds before the call that are recorded too; only 0 for now.
     pre_roll: Option<Within<0, 3600>>,
 }
 
 /// The reply of [`Start`].
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "RecordingStarted")]
 pub struct Started {
     device: String,
     session_id: String,
     filename: String,
+    #[schemars(extend("const" = "RECORDING"))]
     status: &'static str,
     start_time: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -75,6 +83,7 @@ pub struct Started {
 
 impl Command for Start {
     const METHOD: &'static str = "start_recording";
+    const SUMMARY: &'static str = "Records a camera until it is told to stop, or for some time.";
     const ROLE: Option<Role> = Some(Role::Operator);
     /// A camera that runs on demand has to start first.
     const DEADLINE: Duration = Duration::from_secs(30);
@@ -111,11 +120,13 @@ impl Command for Start {
 pub struct Stop;
 
 /// The reply of [`Stop`].
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "RecordingStopped")]
 pub struct Stopped {
     device: String,
     session_id: String,
     filename: String,
+    #[schemars(extend("const" = "STOPPED"))]
     status: &'static str,
     start_time: Timestamp,
     end_time: Timestamp,
@@ -128,6 +139,7 @@ pub struct Stopped {
 
 impl Command for Stop {
     const METHOD: &'static str = "stop_recording";
+    const SUMMARY: &'static str = "Ends the recording of a camera; its file is complete when the reply comes.";
     const ROLE: Option<Role> = Some(Role::Operator);
     /// Closing a long file takes its time.
     const DEADLINE: Duration = Duration::from_secs(30);

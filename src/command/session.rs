@@ -1,5 +1,6 @@
 //! The commands anybody may call.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -11,6 +12,7 @@ pub struct Ping;
 
 impl Command for Ping {
     const METHOD: &'static str = "ping";
+    const SUMMARY: &'static str = "Tells that somebody is there.";
     const ROLE: Option<Role> = None;
     type Params = NoParams;
     type Reply = &'static str;
@@ -24,13 +26,14 @@ impl Command for Ping {
 pub struct Authenticate;
 
 /// The parameters of [`Authenticate`].
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct AuthenticateParams {
+    /// The token or API key.
     auth_token: String,
 }
 
 /// The reply of [`Authenticate`].
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Authenticated {
     authenticated: bool,
     role: Role,
@@ -41,6 +44,7 @@ pub struct Authenticated {
 
 impl Command for Authenticate {
     const METHOD: &'static str = "authenticate";
+    const SUMMARY: &'static str = "Binds a role to the socket until the credentials end.";
     const ROLE: Option<Role> = None;
     type Params = AuthenticateParams;
     type Reply = Authenticated;

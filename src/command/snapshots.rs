@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -21,17 +22,22 @@ use crate::{
 pub struct Take;
 
 /// The parameters of [`Take`].
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub struct TakeParams {
+    /// The camera.
     device: String,
+    /// A plain file name that is not taken; the ending may be left out. Else a name is made.
     filename: Option<String>,
+    /// Else by the ending of the file name, else as configured.
     format: Option<Format>,
+    /// For JPEG; else as configured.
     quality: Option<Within<1, 100>>,
 }
 
 /// File formats by the names clients use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(rename = "SnapshotFormat")]
 pub enum Format {
     /// JPEG.
     #[serde(alias = "jpg")]
@@ -41,10 +47,12 @@ pub enum Format {
 }
 
 /// The reply of [`Take`].
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "SnapshotTaken")]
 pub struct Taken {
     device: String,
     filename: String,
+    #[schemars(extend("const" = "SUCCESS"))]
     status: &'static str,
     timestamp: Timestamp,
     file_size: usize,
@@ -57,6 +65,7 @@ pub struct Taken {
 
 impl Command for Take {
     const METHOD: &'static str = "take_snapshot";
+    const SUMMARY: &'static str = "The newest picture of a camera, as a file.";
     const ROLE: Option<Role> = Some(Role::Operator);
     /// A camera that runs on demand has to start first.
     const DEADLINE: Duration = Duration::from_secs(30);

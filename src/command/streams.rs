@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
@@ -23,7 +24,7 @@ use crate::{
 pub struct GetUrl;
 
 /// The reply of [`GetUrl`].
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct StreamUrl {
     device: String,
     stream_name: String,
@@ -34,7 +35,7 @@ pub struct StreamUrl {
 }
 
 /// Whether a stream can be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum StreamStatus {
     /// Frames flow, or would for the first reader.
@@ -47,6 +48,7 @@ pub enum StreamStatus {
 
 impl Command for GetUrl {
     const METHOD: &'static str = "get_stream_url";
+    const SUMMARY: &'static str = "The URL of a camera's stream, and whether a reader would be served.";
     const ROLE: Option<Role> = Some(Role::Viewer);
     type Params = OneCamera;
     type Reply = StreamUrl;
@@ -76,7 +78,7 @@ impl Command for GetUrl {
 pub struct GetStatus;
 
 /// The reply of [`GetStatus`].
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct StreamDetails {
     device: String,
     stream_name: String,
@@ -90,7 +92,7 @@ pub struct StreamDetails {
 }
 
 /// Whether frames flow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Activity {
     /// They do.
@@ -106,7 +108,7 @@ pub enum Activity {
 }
 
 /// The stream as a path of a media server.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct MediamtxPath {
     /// A reader would be let in.
     exists: bool,
@@ -115,7 +117,8 @@ pub struct MediamtxPath {
 }
 
 /// Counters of a stream.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "StreamMetrics")]
 pub struct Metrics {
     /// Bytes of frames sent to RTSP readers.
     bytes_sent: u64,
@@ -127,7 +130,8 @@ pub struct Metrics {
 }
 
 /// The pipeline behind a stream.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "StreamPipeline")]
 pub struct Pipeline {
     /// Null while there can be none.
     state: Option<State>,
@@ -164,6 +168,7 @@ impl Activity {
 
 impl Command for GetStatus {
     const METHOD: &'static str = "get_stream_status";
+    const SUMMARY: &'static str = "What a stream does at the moment.";
     const ROLE: Option<Role> = Some(Role::Viewer);
     type Params = OneCamera;
     type Reply = StreamDetails;
@@ -201,7 +206,8 @@ impl Command for GetStatus {
 pub struct List;
 
 /// One of the reply of [`List`].
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ListedStream")]
 pub struct Listed {
     name: String,
     /// The camera's name; for an admin its node.
@@ -213,6 +219,7 @@ pub struct Listed {
 
 impl Command for List {
     const METHOD: &'static str = "get_streams";
+    const SUMMARY: &'static str = "All streams there are, by name.";
     const ROLE: Option<Role> = Some(Role::Viewer);
     type Params = NoParams;
     type Reply = Vec<Listed>;
@@ -241,11 +248,13 @@ impl Command for List {
 pub struct Start;
 
 /// The reply of [`Start`].
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "StreamingStarted")]
 pub struct Started {
     device: String,
     stream_name: String,
     stream_url: String,
+    #[schemars(extend("const" = "STARTED"))]
     status: &'static str,
     start_time: Timestamp,
     /// Seconds after the last reader when it stops by itself; null: it runs as long as the camera is there.
@@ -254,6 +263,7 @@ pub struct Started {
 
 impl Command for Start {
     const METHOD: &'static str = "start_streaming";
+    const SUMMARY: &'static str = "Has a camera stream before somebody reads it.";
     const ROLE: Option<Role> = Some(Role::Operator);
     /// The camera has to start first.
     const DEADLINE: Duration = Duration::from_secs(30);
@@ -278,10 +288,12 @@ impl Command for Start {
 pub struct Stop;
 
 /// The reply of [`Stop`].
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "StreamingStopped")]
 pub struct Stopped {
     device: String,
     stream_name: String,
+    #[schemars(extend("const" = "STOPPED"))]
     status: &'static str,
     start_time: Timestamp,
     end_time: Timestamp,
@@ -293,6 +305,7 @@ pub struct Stopped {
 
 impl Command for Stop {
     const METHOD: &'static str = "stop_streaming";
+    const SUMMARY: &'static str = "Takes start_streaming back; readers and recordings go on.";
     const ROLE: Option<Role> = Some(Role::Operator);
     type Params = OneCamera;
     type Reply = Stopped;

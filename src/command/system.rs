@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
@@ -22,7 +23,7 @@ use crate::{
 };
 
 /// How a part of the service is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Running {
     /// It works.
@@ -37,7 +38,8 @@ pub enum Running {
 pub struct GetStatus;
 
 /// The reply of [`GetStatus`].
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ServiceStatus")]
 pub struct Status {
     /// `HEALTHY`, `DEGRADED` or `UNHEALTHY`, as the health probes say it in small letters.
     status: String,
@@ -48,7 +50,8 @@ pub struct Status {
 }
 
 /// The parts, by the names clients know.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ServiceComponents")]
 pub struct Components {
     websocket_server: Running,
     camera_monitor: Running,
@@ -58,6 +61,7 @@ pub struct Components {
 
 impl Command for GetStatus {
     const METHOD: &'static str = "get_status";
+    const SUMMARY: &'static str = "Whether all is well.";
     const ROLE: Option<Role> = Some(Role::Admin);
     type Params = NoParams;
     type Reply = Status;
@@ -91,7 +95,7 @@ impl Command for GetStatus {
 pub struct GetSystemStatus;
 
 /// The reply of [`GetSystemStatus`].
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct SystemStatus {
     status: Readiness,
     message: String,
@@ -101,7 +105,7 @@ pub struct SystemStatus {
 }
 
 /// How far the service is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Readiness {
     /// A camera's first frame is awaited.
@@ -114,6 +118,7 @@ pub enum Readiness {
 
 impl Command for GetSystemStatus {
     const METHOD: &'static str = "get_system_status";
+    const SUMMARY: &'static str = "Whether the cameras that are there can be used yet.";
     const ROLE: Option<Role> = Some(Role::Viewer);
     type Params = NoParams;
     type Reply = SystemStatus;
@@ -140,7 +145,7 @@ impl Command for GetSystemStatus {
 pub struct GetServerInfo;
 
 /// The reply of [`GetServerInfo`].
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ServerInfo {
     name: &'static str,
     version: &'static str,
@@ -158,6 +163,7 @@ pub struct ServerInfo {
 
 impl Command for GetServerInfo {
     const METHOD: &'static str = "get_server_info";
+    const SUMMARY: &'static str = "What this service is and can do.";
     const ROLE: Option<Role> = Some(Role::Viewer);
     type Params = NoParams;
     type Reply = ServerInfo;
@@ -181,7 +187,7 @@ impl Command for GetServerInfo {
 pub struct GetStorageInfo;
 
 /// The reply of [`GetStorageInfo`]. Sizes are bytes; those of the disk are of the one with the recordings.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct StorageInfo {
     total_space: u64,
     used_space: u64,
@@ -195,6 +201,7 @@ pub struct StorageInfo {
 
 impl Command for GetStorageInfo {
     const METHOD: &'static str = "get_storage_info";
+    const SUMMARY: &'static str = "The room there is, and what recordings and snapshots take of it.";
     const ROLE: Option<Role> = Some(Role::Admin);
     type Params = NoParams;
     type Reply = StorageInfo;

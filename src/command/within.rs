@@ -1,5 +1,8 @@
 //! Numbers with a range.
 
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 /// A whole number from `MIN` to `MAX`. Anything else is refused as it is read, with the range in the refusal.
@@ -16,6 +19,20 @@ impl<'de, const MIN: u32, const MAX: u32> Deserialize<'de> for Within<MIN, MAX> 
             Some(value) if (f64::from(MIN)..=f64::from(MAX)).contains(&value) => Ok(Self(value as u32)),
             _ => Err(refused(format!("invalid value: {number}"))),
         }
+    }
+}
+
+impl<const MIN: u32, const MAX: u32> JsonSchema for Within<MIN, MAX> {
+    fn schema_name() -> Cow<'static, str> {
+        format!("From{MIN}To{MAX}").into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "integer", "minimum": MIN, "maximum": MAX })
     }
 }
 

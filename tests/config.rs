@@ -195,13 +195,6 @@ fn a_file_of_an_existing_installation_loads_with_one_warning_for_each_key_withou
         "retention_policy.enabled",
         "retention_policy.max_age_days",
         "retention_policy.max_size_gb",
-        "external_discovery.skydio.enabled",
-        "external_discovery.skydio.network_ranges",
-        "external_discovery.skydio.common_ports",
-        "external_discovery.skydio.stream_paths",
-        "external_discovery.skydio.known_ips",
-        "external_discovery.generic_uav.common_ports",
-        "external_discovery.generic_uav.stream_paths",
     ];
     assert_eq!(keys, expected);
     let config = loaded.config;

@@ -23,6 +23,7 @@ use crate::{
     config::Config,
     device::{DeviceEvent, monitor},
     error::{Error, Kind, Result},
+    external,
     media::{self, launch::LaunchFiles},
     output::rtsp::RtspServer,
     path::{Parts, Paths},
@@ -95,8 +96,14 @@ impl App {
         let registry = Registry::new(hands.identities, settings::pins(&config));
         let (cameras, camera_task) = Cameras::spawn(registry, settings::offer(&config), paths.clone(), devices);
         let stopping = CancellationToken::new();
+        let served = settings::external(&config, hands.rtsp.port());
+        let streams = external::Streams::start(served, hands.external.clone(), paths.clone()).await;
+        let looked_for = config.external_discovery.clone();
+        let (discovery, _) = external::Discovery::start(looked_for, hands.external, stopping.clone());
         let gateway = Gateway {
             cameras: cameras.clone(),
+            external: streams,
+            discovery,
             paths: paths.clone(),
             folders,
             rates: Rates::new(config.security.rate_limiting.requests_per_minute),
@@ -205,6 +212,7 @@ struct Hands {
     encoders: Encoders,
     rtsp: Arc<RtspServer>,
     identities: Identities,
+    external: external::Memory,
     secret: token::Secret,
     keys: keys::Keys,
 }
@@ -224,6 +232,7 @@ impl Hands {
             encoders,
             rtsp: Arc::new(RtspServer::start(settings::rtsp(config), launch.clone())?),
             identities: Identities::load(&config.state_directory.join("identity.json"))?,
+            external: external::Memory::load(&config.state_directory.join("external.json"))?,
             secret: settings::secret(config)?,
             keys: keys::Keys::load(&api_keys_file(config)),
             launch,

@@ -12,10 +12,11 @@ use tokio::{
     time::timeout,
 };
 
-use super::{TEST_PATTERN, cameras::Cameras, registry::CameraState};
+use super::{cameras::Cameras, registry::CameraState};
 use crate::{
     device::control::{self, Control, ControlValue},
     error::{Error, Kind, Result},
+    id::TEST_PATTERN,
 };
 
 /// How long a driver may take, the requests before this one included. Below the deadline of a command, so that it is

@@ -10,4 +10,4 @@ pub mod identity;
 pub mod registry;
 mod watch;
 
-pub use cameras::{CameraEvent, CameraStatus, Cameras, Connection, Offer, Service, TEST_PATTERN, TestPattern};
+pub use cameras::{CameraEvent, CameraStatus, Cameras, Connection, Offer, Service, TestPattern};

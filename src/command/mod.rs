@@ -10,6 +10,7 @@ pub mod cameras;
 pub mod controls;
 mod credentials;
 pub mod events;
+pub mod external;
 pub mod files;
 mod gateway;
 pub mod health;

@@ -95,7 +95,7 @@ impl Command for Start {
             let kind = Failure::Unsupported { feature: "pre_roll".into() };
             return Err(Error::new(kind, "a recording begins with the newest key frame; leave pre_roll out"));
         }
-        let device = gateway.cameras.find(&params.device)?;
+        let device = gateway.find(&params.device)?;
         let duration = params.duration.map(|Within(seconds)| seconds);
         let configured = gateway.defaults.recording;
         let asked = duration.map(|seconds| Duration::from_secs(seconds.into()));
@@ -147,7 +147,7 @@ impl Command for Stop {
     type Reply = Stopped;
 
     async fn run(params: OneCamera, _: &Caller, gateway: &Gateway) -> Result<Stopped> {
-        let device = gateway.cameras.find(&params.device)?;
+        let device = gateway.find(&params.device)?;
         let stopped = gateway.paths.stop_recording(&device).await?;
         Ok(Stopped {
             device,

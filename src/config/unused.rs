@@ -31,7 +31,6 @@ const UNUSED: &[(&str, &str)] = &[
     ("storage.block_percent", DISK),
     ("storage.fallback_path", DISK),
     ("retention_policy.*", KEPT),
-    ("external_discovery.*", "streams of other machines are not looked for"),
 ];
 
 /// What to say of `path` where it is given another value than its default. None: it works.

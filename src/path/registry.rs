@@ -304,18 +304,25 @@ impl Paths {
         join_all(recordings).await;
     }
 
+    /// Takes a path away: closes its recording, sends its readers off, takes its pipeline down, and returns when all that
+    /// is done, or given up after its stop timeout. From the first moment on nobody finds it. Error: no such path.
+    pub async fn remove(&self, name: &str) -> Result<()> {
+        let entry = self.lock().remove(name).ok_or_else(|| Error::not_found("stream", name))?;
+        // Whoever is about to start one holds the slot until it has begun.
+        if let Some(recording) = entry.recording.lock().await.take().filter(|recording| recording.status().is_some())
+            && let Err(error) = recording.stop().await
+        {
+            tracing::error!(path = %name, "recording not closed: {}", error.chain());
+        }
+        close(entry).await;
+        Ok(())
+    }
+
     /// Closes all recordings, then all paths. Returns when every pipeline is down, or given up after its stop timeout.
     pub async fn close(&self) {
         self.close_recordings().await;
         let entries = std::mem::take(&mut *self.lock());
-        let closed = entries.into_values().map(|mut entry| async move {
-            // Fails only when the task has ended already.
-            let _ = entry.inbox.send(Request::Close).await;
-            if let Some(supervisor) = entry.supervisor.take() {
-                let _ = supervisor.await;
-            }
-        });
-        join_all(closed).await;
+        join_all(entries.into_values().map(close)).await;
     }
 
     fn with<T>(&self, name: &str, look: impl FnOnce(&Entry) -> T) -> Result<T> {
@@ -325,6 +332,15 @@ impl Paths {
     // The map is valid after every statement, so a panic elsewhere under the lock harms nobody.
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
         self.0.paths.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Closes a path that nobody finds any more.
+async fn close(mut entry: Entry) {
+    // Fails only when the task has ended already.
+    let _ = entry.inbox.send(Request::Close).await;
+    if let Some(supervisor) = entry.supervisor.take() {
+        let _ = supervisor.await;
     }
 }
 

@@ -12,8 +12,8 @@ use super::{
 use crate::{
     api::errors::RpcError,
     command::{
-        Command, Gateway, Role, access::Caller, cameras, controls, events, library, metrics, recordings, session,
-        snapshots, streams, system,
+        Command, Gateway, Role, access::Caller, cameras, controls, events, external, library, metrics, recordings,
+        session, snapshots, streams, system,
     },
     error::{Error, Kind, Result},
 };
@@ -50,6 +50,11 @@ impl Default for Table {
             method::<streams::List>(),
             method::<streams::Start>(),
             method::<streams::Stop>(),
+            method::<external::Add>(),
+            method::<external::Remove>(),
+            method::<external::List>(),
+            method::<external::Discover>(),
+            method::<external::SetInterval>(),
             method::<snapshots::Take>(),
             method::<recordings::Start>(),
             method::<recordings::Stop>(),

@@ -1,24 +1,18 @@
 //! The identities on disk: `identity.json` in the state folder, versioned.
 //!
-//! It is written to a temporary file in the same folder, which is synced and renamed, so a power cut leaves the old
-//! file or the new one. A file that cannot be understood is set aside under a new name, never overwritten: it can be
+//! It is written whole or not at all. A file that cannot be understood is set aside under a new name, never overwritten: it can be
 //! repaired and put back while the service is stopped. Until then cameras get names as if they were new, which the
 //! log says as an error.
 
-use std::{
-    collections::BTreeSet,
-    fs::{self, File},
-    io::{self, Write},
-    path::{Path, PathBuf},
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{collections::BTreeSet, path::Path};
 
 use serde_json::{Value, json};
 
 use super::{Identities, Identity, Marks};
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, Result},
     id::CameraId,
+    state_file,
 };
 
 /// What this code reads and writes.
@@ -29,13 +23,9 @@ impl Identities {
     ///
     /// A file that cannot be understood is set aside. Fails if the file cannot be read, or cannot be set aside.
     pub fn load(path: &Path) -> Result<Self> {
-        let text = match fs::read(path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
-            Err(error) => return Err(on_disk(format!("{} cannot be read", path.display()), error)),
-        };
+        let Some(text) = state_file::read(path)? else { return Ok(Self::default()) };
         parse(&text).or_else(|problem| {
-            let aside = set_aside(path)?;
+            let aside = state_file::set_aside(path)?;
             tracing::error!(
                 file = %path.display(), aside = %aside.display(), problem,
                 "the cameras' identities cannot be understood: the file is set aside and cameras are named anew"
@@ -46,47 +36,9 @@ impl Identities {
 
     /// Writes the file. Blocks on the disk. Fails if the folder cannot be written; the old file is whole then.
     pub fn save(&self, path: &Path) -> Result<()> {
-        let failed = |error| on_disk(format!("{} cannot be written", path.display()), error);
         let cameras: Vec<Value> = self.known.iter().map(to_json).collect();
         let document = json!({ "version": VERSION, "cameras": cameras, "shared_serials": self.shared });
-        write_atomically(path, format!("{document:#}\n").as_bytes()).map_err(failed)
-    }
-}
-
-fn on_disk(message: String, error: io::Error) -> Error {
-    Error::with_source(Kind::Dependency { dependency: "disk".into() }, message, error)
-}
-
-fn write_atomically(path: &Path, text: &[u8]) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(".new");
-    let written = File::create(&temporary).and_then(|mut file| {
-        file.write_all(text)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)
-    });
-    if written.is_err() {
-        // What is left of it is of no use; the error is the one above.
-        let _ = fs::remove_file(&temporary);
-    }
-    written?;
-    File::open(folder)?.sync_all()
-}
-
-/// Renames the file to `identity.json.bad-SECONDS`, or the next name that is free.
-fn set_aside(path: &Path) -> Result<PathBuf> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let name = |number| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(format!(".bad-{number}"));
-        PathBuf::from(name)
-    };
-    let aside = (now..).map(name).find(|name| !name.exists());
-    let aside = aside.ok_or_else(|| Error::internal("no name is left for a file to be set aside"))?;
-    match fs::rename(path, &aside) {
-        Ok(()) => Ok(aside),
-        Err(error) => Err(on_disk(format!("{} cannot be understood, nor set aside", path.display()), error)),
+        state_file::write(path, format!("{document:#}\n").as_bytes(), 0o644)
     }
 }
 
@@ -127,6 +79,8 @@ fn from_json(camera: &Value) -> Result<Identity, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn some() -> Identities {

@@ -212,6 +212,20 @@ fn a_file_of_an_existing_installation_loads_with_one_warning_for_each_key_withou
 }
 
 #[test]
+fn a_network_that_is_searched_is_small_and_a_path_is_one() {
+    let section = |what: &str| format!("external_discovery:\n  skydio:\n    {what}\n");
+    for network in ["10.0.0.0/19", "fd00::/64", "0.0.0.0/0"] {
+        let problem = problem(&section(&format!("network_ranges: [10.0.0.0/20, \"{network}\"]")));
+        assert_eq!(problem.key, "external_discovery.skydio.network_ranges[1]", "{problem}");
+        assert!(problem.valid.as_deref().unwrap().contains("at most 4096 addresses"), "{problem}");
+    }
+    let problem = problem(&section("stream_paths: [\"/a b\"]"));
+    assert_eq!(problem.key, "external_discovery.skydio.stream_paths", "{problem}");
+    let config = config(&section("network_ranges: [10.0.0.0/20, \"fd00::/116\"]"));
+    assert_eq!(config.external_discovery.skydio.network_ranges.len(), 2);
+}
+
+#[test]
 fn an_unknown_key_has_its_place_the_valid_keys_and_the_nearest() {
     let problem = problem("server:\n  host: 127.0.0.1\n  prot: 8002\n");
     assert_eq!(at(&problem), (3, 3));

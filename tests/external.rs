@@ -197,8 +197,8 @@ struct Trap(TcpListener);
 
 impl Trap {
     fn at(address: &str, port: u16) -> Self {
-        let listener = TcpListener::bind((address, port)).unwrap();
-        listener.set_nonblocking(true).unwrap();
+        let listener = TcpListener::bind((address, port)).expect("it is free");
+        listener.set_nonblocking(true).expect("it is a socket");
         Self(listener)
     }
 

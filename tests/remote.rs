@@ -28,9 +28,9 @@ async fn pull(service: &Service, name: &str, url: &str) {
         ring: Limits::default(),
     };
     service.app.paths().add(name, settings);
-    let source = Source::Rtsp { url: RtspUrl::parse(url).unwrap() };
+    let source = Source::Rtsp { url: RtspUrl::parse(url).expect("a URL") };
     let request = CaptureRequest { source, wanted: Wanted::default() };
-    service.app.paths().set_source(name, Some(request)).await.unwrap();
+    service.app.paths().set_source(name, Some(request)).await.expect("the path is there");
 }
 
 /// The times of this many frames.

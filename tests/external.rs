@@ -8,6 +8,7 @@ use std::{
     os::unix::fs::PermissionsExt,
 };
 
+use camera_service::path::Phase;
 use serde_json::{Value, json};
 use support::{
     SMALL, Service,
@@ -105,6 +106,26 @@ async fn everybody_hears_when_it_goes_comes_back_and_is_removed() {
     assert_eq!((&twice["code"], &twice["data"]["resource"]), (&json!(-32010), &json!("stream")));
     add(&mut client, &url, "gate").await.unwrap();
     service.streaming("gate").await;
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_demand_nobody_is_connected_to_before_somebody_wants_it() {
+    let section = "camera: { test_pattern: never, auto_start_streams: false }\nstreams: { close_after: 1s }\n";
+    let service = Service::start(section).await;
+    let remote = Remote::start(0, H264, None);
+    let mut client = service.client("operator").await;
+    add(&mut client, &remote.url(""), "gate").await.unwrap();
+    service.path("gate", |status| status.phase == Phase::Idle && status.open).await;
+    let listed = client.call("get_external_streams", json!({})).await.unwrap();
+    assert_eq!(listed["external_streams"][0]["status"], "IDLE", "{listed}");
+    assert_eq!(service.app.paths().status("gate").unwrap().runs, 0);
+    let video = ffprobe(&service.url("gate"), &["-rtsp_transport", "udp"]).await.unwrap();
+    assert_eq!(video["width"], 320);
+    service.path("gate", |status| status.phase == Phase::Idle && status.runs == 1).await;
+    drop(remote);
+    let away = client.call("start_streaming", json!({ "device": "gate" })).await.unwrap_err();
+    assert_eq!((&away["code"], &away["data"]["dependency"]), (&json!(-32050), &json!("remote")), "{away}");
     service.stop().await;
 }
 

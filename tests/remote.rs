@@ -98,12 +98,16 @@ async fn what_is_in_the_way_is_said_without_the_password() {
     let nowhere = format!("{}/elsewhere", other.url("me:hunter2@"));
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let closed = format!("rtsp://me:hunter2@127.0.0.1:{port}/live");
+    // Accepts connections, by the kernel, and never says a word.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = format!("rtsp://me:hunter2@127.0.0.1:{}/live", listener.local_addr().unwrap().port());
     for (name, url, word) in [
         ("wrong", locked.url("me:hunter3@"), "asks for other credentials"),
         ("nobody", locked.url(""), "asks for other credentials"),
         ("codec", other.url("me:hunter2@"), "offers VP8 video"),
         ("nowhere", nowhere, "is not there"),
         ("closed", closed, "cannot be reached"),
+        ("silent", silent, "cannot be reached"),
     ] {
         pull(&service, name, &url).await;
         let status = service.path(name, |status| matches!(status.phase, Phase::Waiting { .. })).await;

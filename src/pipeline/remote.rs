@@ -138,7 +138,7 @@ impl Reason {
         let signs: [(Self, &[&str]); 3] = [
             (Self::Credentials, &["Unauthorized", "Forbidden", "(401)", "(403)"]),
             (Self::NotThere, &["Not Found", "(404)"]),
-            (Self::Unreachable, &["Failed to connect", "Could not connect"]),
+            (Self::Unreachable, &["Failed to connect", "Could not connect", "Timeout while waiting"]),
         ];
         let found = signs.iter().find(|(_, signs)| signs.iter().any(|sign| text.contains(sign)));
         found.map_or(Self::Other, |&(reason, _)| reason)

@@ -76,7 +76,8 @@ async fn everybody_hears_when_it_goes_comes_back_and_is_removed() {
     add(&mut client, &url, "gate").await.unwrap();
     client.notification("camera_status_update", update("gate", "CONNECTED")).await;
     service.streaming("gate").await;
-    client.call("start_recording", json!({ "device": "gate" })).await.unwrap();
+    // A file that is only playable when it was closed.
+    client.call("start_recording", json!({ "device": "gate", "format": "mp4" })).await.unwrap();
     drop(remote);
     client.notification("recording_status_update", update("gate", "STOPPED")).await;
     client.notification("camera_status_update", update("gate", "ERROR")).await;
@@ -85,11 +86,11 @@ async fn everybody_hears_when_it_goes_comes_back_and_is_removed() {
     assert_eq!((&gate["status"], &gate["ready"], &listed["total_count"]), (&json!("ERROR"), &json!(false), &json!(1)));
     let _remote = Remote::start(port, H264, None);
     client.notification("camera_status_update", update("gate", "CONNECTED")).await;
-    let again = client.notification("recording_status_update", update("gate", "STARTED")).await;
+    let first = client.notification("recording_status_update", update("gate", "STARTED")).await;
     service.streaming("gate").await;
     let later = client
         .notification("recording_status_update", |update| {
-            update["status"] == "STARTED" && update["filename"] != again["filename"]
+            update["status"] == "STARTED" && update["filename"] != first["filename"]
         })
         .await;
 
@@ -288,6 +289,28 @@ external_discovery:
     assert!(shared.unwrap()["scan_timestamp"].as_str() >= again["scan_timestamp"].as_str());
     let off = client.call("discover_external_streams", json!({ "skydio_enabled": true })).await.unwrap_err();
     assert_eq!((&off["code"], &off["data"]["feature"]), (&json!(-32030), &json!("external_discovery.skydio")));
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scan_ends_in_its_time_and_says_what_it_left_out() {
+    // Accepts connections, by the kernel, and never says a word.
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = silent.local_addr().expect("it has an address").port();
+    let section = format!(
+        "{SMALL}
+external_discovery:
+  enabled: true
+  scan_timeout: 1s
+  max_concurrent_scans: 1
+  skydio: {{ enabled: true, known_ips: [127.0.0.1, 127.0.0.2], common_ports: [{port}] }}
+"
+    );
+    let service = Service::start(&section).await;
+    let mut client = service.client("operator").await;
+    let found = client.call("discover_external_streams", json!({})).await.unwrap();
+    assert_eq!(found["errors"], json!(["after 1 s 0 of 2 addresses had been looked at"]), "{found}");
+    assert_eq!(found["total_found"], 0);
     service.stop().await;
 }
 

@@ -14,8 +14,9 @@ use super::{
     streams::hundredths,
 };
 use crate::{
+    config::{LONGEST_INTERVAL, LONGEST_SCAN},
     error::Result,
-    external::{ExternalStream, Found, Limits, StreamKind, Wish},
+    external::{ExternalStream, Found, StreamKind, Wish},
     path::{PathStatus, Phase},
     rtsp_url::RtspUrl,
 };
@@ -310,7 +311,7 @@ impl Command for Discover {
     const SUMMARY: &'static str = "Looks for RTSP streams in the configured networks.";
     const ROLE: Option<Role> = Some(Role::Operator);
     /// One scan that is under way, and one more.
-    const DEADLINE: Duration = Duration::from_secs(2 * Limits::SCAN.as_secs() + 60);
+    const DEADLINE: Duration = Duration::from_secs(2 * LONGEST_SCAN + 60);
     type Params = Options;
     type Reply = Discovered;
 
@@ -347,7 +348,7 @@ pub struct SetInterval;
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct IntervalParams {
     /// Seconds between two scans; 0: on request only.
-    scan_interval: Within<0, { Limits::INTERVAL_SECONDS }>,
+    scan_interval: Within<0, LONGEST_INTERVAL>,
 }
 
 /// The reply of [`SetInterval`].

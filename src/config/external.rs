@@ -7,6 +7,10 @@ use super::{
     value::{Fault, Value},
 };
 
+/// Seconds that a scan may take at most.
+pub const LONGEST_SCAN: u64 = 3600;
+/// Seconds between two scans at most.
+pub const LONGEST_INTERVAL: u32 = 86_400;
 /// Bits of a network's address that may differ: every address is tried, and a typing error must not make that millions.
 const LARGEST: u8 = 12;
 
@@ -86,8 +90,8 @@ impl Default for ExternalDiscovery {
 impl ExternalDiscovery {
     pub(super) fn read(&mut self, s: &mut Section<'_>) {
         s.value("enabled", &mut self.enabled);
-        s.time("scan_interval", &mut self.scan_interval, 0..=86_400);
-        s.time("scan_timeout", &mut self.scan_timeout, 1..=3600);
+        s.time("scan_interval", &mut self.scan_interval, 0..=LONGEST_INTERVAL.into());
+        s.time("scan_timeout", &mut self.scan_timeout, 1..=LONGEST_SCAN);
         s.number("max_concurrent_scans", &mut self.max_concurrent_scans, 1..=1000);
         s.section("skydio", |s| self.skydio.read(s));
         s.section("generic_uav", |s| self.generic_uav.read(s));

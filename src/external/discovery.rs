@@ -27,17 +27,6 @@ use crate::{
 /// network of cameras.
 const KEPT: usize = 1000;
 
-/// Bounds of a scan, for whoever waits for one.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits;
-
-impl Limits {
-    /// The longest a scan can be configured to take.
-    pub const SCAN: Duration = Duration::from_secs(3600);
-    /// The longest time between two scans.
-    pub const INTERVAL_SECONDS: u32 = 86_400;
-}
-
 /// What to look for.
 #[derive(Clone, Debug)]
 pub struct Wish {

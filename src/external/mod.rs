@@ -14,7 +14,7 @@ mod probe;
 mod scan;
 mod streams;
 
-pub use discovery::{Discovery, Limits, Report, Wish};
+pub use discovery::{Discovery, Report, Wish};
 pub use memory::Memory;
 pub use own::OwnServer;
 pub use scan::Found;

@@ -184,17 +184,11 @@ fn a_file_of_an_existing_installation_loads_with_one_warning_for_each_key_withou
         "logging.file_enabled",
         "logging.file_path",
         "recording.quality",
-        "recording.cleanup_after_days",
         "recording.segment_duration",
         "recording.max_segment_size",
-        "snapshots.cleanup_after_days",
-        "snapshots.max_count",
         "storage.block_percent",
         "storage.default_path",
         "storage.fallback_path",
-        "retention_policy.enabled",
-        "retention_policy.max_age_days",
-        "retention_policy.max_size_gb",
     ];
     assert_eq!(keys, expected);
     let config = loaded.config;

@@ -4,8 +4,11 @@
 
 mod support;
 
+use std::time::{Duration, SystemTime};
+
 use serde_json::json;
-use support::{Camera, SMALL, Service};
+use support::{Camera, SMALL, Service, peers::run};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn files_are_listed_by_page_camera_and_age_and_deleted() {
@@ -64,6 +67,92 @@ async fn a_recording_is_deleted_when_it_is_over_and_not_before() {
     assert!(storage["used_space"].as_u64() < storage["total_space"].as_u64(), "{storage}");
     client.call("delete_recording", file).await.unwrap();
     assert_eq!(client.call("list_recordings", json!({})).await.unwrap()["total"], 0);
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recording_says_how_long_it_is_and_when_it_began() {
+    let service = Service::start(SMALL).await;
+    service.plug(&Camera::usb(0, "1", Some("C0FFEE"))).await;
+    let stream = service.streaming("camera0").await.stream.unwrap();
+    let mut client = service.client("admin").await;
+    for format in ["fmp4", "mp4", "mkv"] {
+        let before = SystemTime::now();
+        let wanted = json!({ "device": "camera0", "format": format });
+        let started = client.call("start_recording", wanted).await.unwrap();
+        let file = json!({ "filename": started["filename"] });
+        let mut reader = stream.subscribe(camera_service::stream::Join::Live);
+        for _ in 0..75 {
+            reader.next().await;
+        }
+        let growing = client.call("get_recording_info", file.clone()).await.unwrap();
+        assert_eq!((&growing["recording"], &growing["device"]), (&json!(true), &json!("camera0")), "{growing}");
+        assert!(growing["duration"].as_u64() <= Some(4), "{growing}");
+        let newest = client.call("list_recordings", json!({ "limit": 1 })).await.unwrap();
+        assert_eq!(
+            (&newest["files"][0]["filename"], &newest["files"][0]["recording"]),
+            (&started["filename"], &json!(true))
+        );
+
+        let stopped = client.call("stop_recording", json!({ "device": "camera0" })).await.unwrap();
+        let path = service.recording(&started["filename"]).display().to_string();
+        let entries = ["-v", "error", "-show_entries", "format=duration", "-of", "csv=p=0", &path];
+        let seconds: f64 = run("ffprobe", &entries).await.unwrap().trim().parse().unwrap();
+        let info = client.call("get_recording_info", file).await.unwrap();
+        let told = info["duration"].as_f64().unwrap();
+        assert!((told - seconds).abs() < 0.52 && told >= 2.0, "{format}: {told} s, not {seconds} s");
+        assert_eq!((&info["duration"], &info["file_size"]), (&stopped["duration"], &stopped["file_size"]), "{info}");
+        assert_eq!((&info["format"], &info["recording"]), (&json!(format), &json!(false)), "{info}");
+        assert_eq!(info["download_url"], stopped["download_url"]);
+        let created = OffsetDateTime::parse(info["created_time"].as_str().unwrap(), &Rfc3339).unwrap();
+        let distance = (created - OffsetDateTime::from(before)).abs();
+        assert!(distance < Duration::from_secs(20), "{info}");
+        let listed = client.call("list_recordings", json!({ "limit": 1 })).await.unwrap();
+        assert_eq!(
+            (&listed["files"][0]["duration"], &listed["files"][0]["recording"]),
+            (&info["duration"], &json!(false))
+        );
+    }
+    // A file that says nothing, and one that is not there.
+    let nameless = service.recording(&json!("front door.mkv"));
+    std::fs::write(&nameless, "not a film").unwrap();
+    let info = client.call("get_recording_info", json!({ "filename": "front door.mkv" })).await.unwrap();
+    assert_eq!(
+        (&info["duration"], &info["format"], &info["device"]),
+        (&json!(null), &json!("mkv"), &json!("")),
+        "{info}"
+    );
+    let listed = client.call("list_recordings", json!({})).await.unwrap();
+    assert_eq!((&listed["total"], listed["files"][0].get("duration")), (&json!(4), None), "{listed}");
+    for (filename, code) in [("absent.mp4", -32010), ("../state/identity.json", -32602), ("jwt-secret", -32010)] {
+        let refused = client.call("get_recording_info", json!({ "filename": filename })).await.unwrap_err();
+        assert_eq!(refused["code"], code, "{refused}");
+    }
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_says_how_large_it_is_and_when_it_was_taken() {
+    let service = Service::start(SMALL).await;
+    service.plug(&Camera::usb(0, "1", Some("C0FFEE"))).await;
+    service.streaming("camera0").await;
+    let mut client = service.client("operator").await;
+    for format in ["jpeg", "png"] {
+        let taken = client.call("take_snapshot", json!({ "device": "camera0", "format": format })).await.unwrap();
+        let info = client.call("get_snapshot_info", json!({ "filename": taken["filename"] })).await.unwrap();
+        for same in ["filename", "device", "file_size", "width", "height", "download_url"] {
+            assert_eq!(info[same], taken[same], "{same}");
+        }
+        // The name has the second.
+        let second = |time: &serde_json::Value| time.as_str().unwrap()[..19].to_owned();
+        assert_eq!(second(&info["created_time"]), second(&taken["timestamp"]));
+    }
+    let broken = service.folder.path().join("state/snapshots/broken.png");
+    std::fs::write(broken, "not a picture").unwrap();
+    let info = client.call("get_snapshot_info", json!({ "filename": "broken.png" })).await.unwrap();
+    assert_eq!((&info["width"], &info["height"]), (&json!(null), &json!(null)), "{info}");
+    let refused = client.call("get_snapshot_info", json!({ "filename": "absent.png" })).await.unwrap_err();
+    assert_eq!((&refused["code"], &refused["data"]["resource"]), (&json!(-32010), &json!("snapshot")), "{refused}");
     service.stop().await;
 }
 

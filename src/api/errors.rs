@@ -17,6 +17,45 @@ use crate::{
     error::{Error, Kind},
 };
 
+/// An error of the contract.
+pub(super) struct Listed {
+    pub(super) code: i32,
+    pub(super) message: &'static str,
+    /// The fields its `data` has.
+    pub(super) data: &'static [&'static str],
+}
+
+const PARSE: Listed = Listed { code: -32700, message: "Parse error", data: &["hint"] };
+const INVALID_REQUEST: Listed = Listed { code: -32600, message: "Invalid Request", data: &["hint"] };
+const METHOD_NOT_FOUND: Listed = Listed { code: -32601, message: "Method not found", data: &["hint"] };
+const INVALID_PARAMS: Listed = Listed { code: -32602, message: "Invalid params", data: &["param", "rule", "hint"] };
+const INTERNAL: Listed = Listed { code: -32603, message: "Internal error", data: &["request_id"] };
+const UNAUTHENTICATED: Listed = Listed { code: -32001, message: "Authentication failed", data: &["reason"] };
+const PERMISSION_DENIED: Listed =
+    Listed { code: -32002, message: "Permission denied", data: &["required_role", "have_role", "detail"] };
+const NOT_FOUND: Listed = Listed { code: -32010, message: "Not found", data: &["resource", "id", "detail"] };
+const INVALID_STATE: Listed =
+    Listed { code: -32020, message: "Invalid state", data: &["state", "allowed_states", "detail"] };
+const UNSUPPORTED: Listed = Listed { code: -32030, message: "Unsupported", data: &["feature", "detail"] };
+const RATE_LIMITED: Listed = Listed { code: -32040, message: "Rate limited", data: &["retry_after_ms", "detail"] };
+const DEPENDENCY: Listed = Listed { code: -32050, message: "Dependency failed", data: &["dependency", "detail"] };
+
+/// What answers a text in which no method is called.
+pub(super) const OF_NO_METHOD: [Listed; 3] = [PARSE, INVALID_REQUEST, METHOD_NOT_FOUND];
+
+/// What a method can answer.
+pub(super) const OF_METHODS: [Listed; 9] = [
+    INVALID_PARAMS,
+    INTERNAL,
+    UNAUTHENTICATED,
+    PERMISSION_DENIED,
+    NOT_FOUND,
+    INVALID_STATE,
+    UNSUPPORTED,
+    RATE_LIMITED,
+    DEPENDENCY,
+];
+
 /// The `error` member of a JSON-RPC response.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct RpcError {
@@ -27,19 +66,23 @@ pub(super) struct RpcError {
 }
 
 impl RpcError {
+    fn new(listed: &Listed, data: Value) -> Self {
+        Self { code: listed.code, message: listed.message, data }
+    }
+
     /// The text is not JSON (-32700).
     pub(super) fn parse(hint: String) -> Self {
-        Self { code: -32700, message: "Parse error", data: json!({ "hint": hint }) }
+        Self::new(&PARSE, json!({ "hint": hint }))
     }
 
     /// The JSON is not a request (-32600).
     pub(super) fn invalid_request(hint: &str) -> Self {
-        Self { code: -32600, message: "Invalid Request", data: json!({ "hint": hint }) }
+        Self::new(&INVALID_REQUEST, json!({ "hint": hint }))
     }
 
     /// There is no such method (-32601).
     pub(super) fn method_not_found(hint: &str) -> Self {
-        Self { code: -32601, message: "Method not found", data: json!({ "hint": hint }) }
+        Self::new(&METHOD_NOT_FOUND, json!({ "hint": hint }))
     }
 
     /// The JSON-RPC table, in words `caller` may read.
@@ -48,31 +91,31 @@ impl RpcError {
     pub(super) fn of(error: &Error, caller: &Caller) -> Self {
         let text = |text: &str| caller.may_read(text);
         let detail = text(error.message());
-        let (code, message, data) = match error.kind() {
+        let (listed, data) = match error.kind() {
             Kind::InvalidParams { param, rule, hint } => {
-                (-32602, "Invalid params", json!({ "param": param, "rule": text(rule), "hint": text(hint) }))
+                (&INVALID_PARAMS, json!({ "param": param, "rule": text(rule), "hint": text(hint) }))
             }
-            Kind::Internal => (-32603, "Internal error", json!({ "request_id": logged(error) })),
-            Kind::Unauthenticated => (-32001, "Authentication failed", json!({ "reason": detail })),
+            Kind::Internal => (&INTERNAL, json!({ "request_id": logged(error) })),
+            Kind::Unauthenticated => (&UNAUTHENTICATED, json!({ "reason": detail })),
             Kind::PermissionDenied { required, have } => {
-                (-32002, "Permission denied", json!({ "required_role": required, "have_role": have, "detail": detail }))
+                (&PERMISSION_DENIED, json!({ "required_role": required, "have_role": have, "detail": detail }))
             }
             Kind::NotFound { resource, id } => {
-                (-32010, "Not found", json!({ "resource": resource, "id": id, "detail": detail }))
+                (&NOT_FOUND, json!({ "resource": resource, "id": id, "detail": detail }))
             }
             Kind::InvalidState { state, allowed } => {
-                (-32020, "Invalid state", json!({ "state": state, "allowed_states": allowed, "detail": detail }))
+                (&INVALID_STATE, json!({ "state": state, "allowed_states": allowed, "detail": detail }))
             }
-            Kind::Unsupported { feature } => (-32030, "Unsupported", json!({ "feature": feature, "detail": detail })),
+            Kind::Unsupported { feature } => (&UNSUPPORTED, json!({ "feature": feature, "detail": detail })),
             Kind::RateLimited { retry_after } => {
                 let millis = u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX);
-                (-32040, "Rate limited", json!({ "retry_after_ms": millis, "detail": detail }))
+                (&RATE_LIMITED, json!({ "retry_after_ms": millis, "detail": detail }))
             }
             Kind::Dependency { dependency } => {
-                (-32050, "Dependency failed", json!({ "dependency": text(dependency), "detail": detail }))
+                (&DEPENDENCY, json!({ "dependency": text(dependency), "detail": detail }))
             }
         };
-        Self { code, message, data }
+        Self::new(listed, data)
     }
 }
 
@@ -193,6 +236,11 @@ mod tests {
         for (error, code, status, data) in table {
             let rpc = RpcError::of(&error, &nobody());
             assert_eq!((rpc.code, &rpc.data), (code, &data), "{error:?}");
+            let listed = OF_METHODS.iter().find(|listed| listed.code == code).expect("it is listed");
+            let fields: Vec<_> = data.as_object().unwrap().keys().map(String::as_str).collect();
+            let mut expected = listed.data.to_vec();
+            expected.sort_unstable();
+            assert_eq!(fields, expected, "{error:?}");
             assert_eq!(http(&error, &nobody()).status().as_u16(), status, "{error:?}");
         }
     }

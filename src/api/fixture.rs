@@ -3,7 +3,7 @@
 
 use std::{
     net::SocketAddr,
-    sync::Arc,
+    sync::{Arc, LazyLock},
     time::{Duration, Instant},
 };
 
@@ -16,12 +16,16 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Listeners, Settings, serve};
+#[path = "../../tests/support/schema.rs"]
+mod schema;
+
+use super::{Listeners, Settings, rpc, serve};
 use crate::{
     camera::{Cameras, Offer, Service, TestPattern, identity::Identities, registry::Registry},
     command::{
-        Credentials, Defaults, Gateway, NOTIFICATIONS, Rates, Role, RtspAddress,
+        Contents, Credentials, Defaults, Gateway, NOTIFICATIONS, Rates, Role, RtspAddress,
         keys::{self, Keys, Wish},
+        retention::{self, Policy, PolicyType, Retention},
         token::{Secret, Tokens, make_token},
     },
     config,
@@ -33,7 +37,7 @@ use crate::{
         recorder::RecordingFormat,
         rtsp::{RtspServer, RtspSettings},
         snapshot::{SnapshotFormat, SnapshotRequest},
-        storage::NamePattern,
+        storage::{NamePattern, Uses},
     },
     path::{Folders, Parts, PathSettings, Paths, RecordingRequest},
     pipeline::{Encoders, Wanted},
@@ -42,6 +46,22 @@ use crate::{
 
 /// Nothing here takes a fraction of it; it only ends a test that would hang.
 pub(super) const DEADLINE: Duration = Duration::from_secs(20);
+
+/// What clients may be told.
+pub(super) static PUBLISHED: LazyLock<schema::Published> = LazyLock::new(|| {
+    let document = rpc::document("ws://localhost").unwrap();
+    schema::Published::new(&serde_json::to_value(document).unwrap())
+});
+
+/// What no test makes unless it is about this: files of more than a month ago are deleted, and soon.
+const RETENTION: retention::Settings = retention::Settings {
+    policy: Policy { policy_type: PolicyType::Age, max_age_days: 30, max_size_gb: 10.0, enabled: true },
+    auto_cleanup: true,
+    every: Duration::from_millis(50),
+    recording_days: 0,
+    snapshot_days: 0,
+    snapshots: 0,
+};
 
 pub(super) struct Served {
     pub(super) gateway: Arc<Gateway>,
@@ -69,6 +89,7 @@ impl Served {
             recordings: folder.path().into(),
             snapshots: folder.path().into(),
             pattern: NamePattern::default(),
+            uses: Uses::default(),
         };
         let rtsp_host = "localhost".into();
         let parts =
@@ -93,6 +114,8 @@ impl Served {
             discovery,
             paths,
             folders,
+            contents: Contents::default(),
+            retention: Retention::load(&folder.path().join("retention.json"), RETENTION),
             rates: Rates::new(1_000_000),
             credentials: Credentials::new(Tokens::new(&secret), Keys::load(&keys_in(&folder))),
             rtsp: rtsp_address,
@@ -105,6 +128,7 @@ impl Served {
                 },
                 recording: RecordingRequest { format: RecordingFormat::Fmp4, limit: None },
             },
+            document: rpc::document("ws://localhost").unwrap(),
             warn_percent: 100,
             started: Instant::now(),
             stopping,

@@ -21,7 +21,7 @@ use tokio_util::task::TaskTracker;
 use warp::{Filter, http::HeaderMap, reply::Response};
 
 use crate::{
-    command::{Gateway, announce, keys},
+    command::{Gateway, announce, keys, retention},
     config,
 };
 
@@ -54,7 +54,8 @@ pub async fn serve(listeners: Listeners, settings: Settings, gateway: Arc<Gatewa
         listen::accept(listeners.control, warp::service(control), header_timeout, &stopping, &connections),
         listen::accept(listeners.health, warp::service(health), header_timeout, &stopping, &connections),
         announce(Arc::clone(&gateway)),
-        keys::watch(gateway),
+        keys::watch(Arc::clone(&gateway)),
+        retention::keep(gateway),
     );
     connections.close();
     connections.wait().await;

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     api,
     camera::{Cameras, identity::Identities, registry::Registry},
-    command::{Credentials, Gateway, Rates, Role, keys, token},
+    command::{Contents, Credentials, Gateway, Rates, Role, keys, retention::Retention, token},
     config::Config,
     device::{DeviceEvent, monitor},
     error::{Error, Kind, Result},
@@ -106,10 +106,13 @@ impl App {
             discovery,
             paths: paths.clone(),
             folders,
+            contents: Contents::default(),
+            retention: hands.retention,
             rates: Rates::new(config.security.rate_limiting.requests_per_minute),
             credentials: Credentials::new(token::Tokens::new(&hands.secret), hands.keys),
             rtsp: settings::rtsp_address(&config, hands.rtsp.port()),
             defaults: settings::defaults(&config),
+            document: api::rpc::document(&settings::control_url(&config, control_address.port()))?,
             warn_percent: config.storage.warn_percent,
             started,
             stopping: stopping.clone(),
@@ -215,6 +218,7 @@ struct Hands {
     external: external::Memory,
     secret: token::Secret,
     keys: keys::Keys,
+    retention: Retention,
 }
 
 impl Hands {
@@ -235,6 +239,7 @@ impl Hands {
             external: external::Memory::load(&config.state_directory.join("external.json"))?,
             secret: settings::secret(config)?,
             keys: keys::Keys::load(&api_keys_file(config)),
+            retention: Retention::load(&config.state_directory.join("retention.json"), settings::retention(config)),
             launch,
         })
     }

@@ -1,10 +1,10 @@
 //! From the configuration's words to what each part is started with. Nothing is decided here.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use crate::{
     camera::{self, Offer, identity::Matcher, identity::Pin},
-    command::{Defaults, RtspAddress, token},
+    command::{Defaults, RtspAddress, retention, token},
     config::{self, Config},
     device::monitor,
     error::Result,
@@ -12,12 +12,15 @@ use crate::{
     output::{
         rtsp::{ReaderEvent, RtspSettings},
         snapshot::SnapshotRequest,
-        storage::NamePattern,
+        storage::{NamePattern, Uses},
     },
     path::{Folders, PathSettings, RecordingRequest},
     pipeline::Wanted,
     stream::Limits,
 };
+
+/// Time between two looks at what has to be deleted.
+const CLEANUP_INTERVAL: Duration = Duration::from_secs(300);
 
 pub(super) fn control_address(config: &Config) -> SocketAddr {
     (config.server.host, config.server.port).into()
@@ -58,6 +61,12 @@ pub(super) fn rtsp_address(config: &Config, port: u16) -> RtspAddress {
     RtspAddress { host: config.mediamtx.host.clone(), port }
 }
 
+/// What the document of the methods says the WebSocket is reached at: a name of this host, where one is configured.
+pub(super) fn control_url(config: &Config, port: u16) -> String {
+    let host = config.mediamtx.host.as_deref().unwrap_or("localhost");
+    format!("ws://{host}:{port}{}", config.server.websocket_path)
+}
+
 pub(super) fn monitor(config: &Config) -> monitor::Settings {
     monitor::Settings { probe_deadline: config.camera.detection_timeout, ..monitor::Settings::default() }
 }
@@ -68,6 +77,7 @@ pub(super) fn folders(config: &Config) -> Result<Folders> {
         recordings: config.mediamtx.recordings_path.clone(),
         snapshots: config.mediamtx.snapshots_path.clone(),
         pattern: NamePattern::parse(&config.recording.file_name_pattern)?,
+        uses: Uses::default(),
     })
 }
 
@@ -144,6 +154,23 @@ pub(super) fn defaults(config: &Config) -> Defaults {
     }
 }
 
+pub(super) fn retention(config: &Config) -> retention::Settings {
+    let configured = &config.retention_policy;
+    retention::Settings {
+        policy: retention::Policy {
+            policy_type: configured.policy.into(),
+            max_age_days: configured.max_age_days,
+            max_size_gb: configured.max_size_gb,
+            enabled: configured.enabled,
+        },
+        auto_cleanup: configured.auto_cleanup,
+        every: CLEANUP_INTERVAL,
+        recording_days: config.recording.cleanup_after_days,
+        snapshot_days: config.snapshots.cleanup_after_days,
+        snapshots: config.snapshots.max_count,
+    }
+}
+
 fn wanted(config: &Config) -> Wanted {
     let (streams, encoder) = (&config.streams, &config.encoder);
     Wanted {
@@ -169,7 +196,7 @@ fn path(config: &Config) -> PathSettings {
         close_after: streams.close_after,
         start_timeout: streams.start_timeout,
         frame_timeout: streams.frame_timeout,
-        stop_timeout: std::time::Duration::from_secs(5),
+        stop_timeout: Duration::from_secs(5),
         ring: Limits {
             gops: streams.ring.gops as usize,
             bytes: usize::try_from(streams.ring.size.0).unwrap_or(usize::MAX),

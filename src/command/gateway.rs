@@ -5,7 +5,10 @@ use std::{path::Path, sync::Arc, time::Instant};
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
-use super::{Credentials, Notification, Rates, access::Caller, cameras::View, events::Subscribers, files::Kind};
+use super::{
+    Contents, Credentials, Notification, Rates, access::Caller, cameras::View, discover::Document, events::Subscribers,
+    files::Kind, retention::Retention,
+};
 use crate::{
     camera::{CameraStatus, Cameras, Connection},
     error::{Error, Kind as Failure, Result},
@@ -29,6 +32,10 @@ pub struct Gateway {
     pub paths: Paths,
     /// Where files are.
     pub folders: Folders,
+    /// What is known of what is in them.
+    pub contents: Contents,
+    /// How long they are kept.
+    pub retention: Retention,
     /// Tells good credentials from bad ones.
     pub credentials: Credentials,
     /// Tells who asks too often.
@@ -37,6 +44,8 @@ pub struct Gateway {
     pub rtsp: RtspAddress,
     /// What a caller gets who asks for nothing in particular.
     pub defaults: Defaults,
+    /// What `rpc.discover` answers.
+    pub document: Document,
     /// Percent of the disk in use at which it counts as nearly full.
     pub warn_percent: u8,
     /// When the service was started.

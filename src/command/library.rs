@@ -1,4 +1,4 @@
-//! The recordings and snapshots there are: listing, describing and deleting them.
+//! The recordings and snapshots there are: listing and deleting them.
 
 use std::marker::PhantomData;
 
@@ -10,10 +10,12 @@ use super::{
     Command, Gateway, Timestamp, Within,
     access::{Caller, Role},
     files::{self, Kind},
+    info::OneFile,
+    recordings::whole_seconds,
 };
 use crate::{
     error::{Error, Kind as Failure, Result},
-    output::storage::{self, Stored},
+    output::storage::{self, Stored, contents::Film},
 };
 
 /// Files in a list when a caller does not say how many.
@@ -93,17 +95,26 @@ pub struct File {
     device: String,
     file_size: u64,
     modified_time: Timestamp,
+    /// Seconds, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duration: Option<u64>,
+    /// Whether it is being written; not for snapshots, which are there as a whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recording: Option<bool>,
     download_url: String,
 }
 
 impl File {
-    fn new(kind: Kind, stored: &Stored, gateway: &Gateway) -> Self {
+    fn new(kind: Kind, stored: &Stored, film: Option<Film>, gateway: &Gateway) -> Self {
         let name = stored.name.as_str();
+        let written = || gateway.folders.uses.is_written(&gateway.folder(kind).join(name));
         Self {
             filename: name.to_owned(),
             device: gateway.folders.pattern.device(name).unwrap_or_default().to_owned(),
             file_size: stored.size,
             modified_time: Timestamp(stored.modified),
+            duration: film.and_then(|film| film.duration).map(whole_seconds),
+            recording: (kind == Kind::Recording).then(written),
             download_url: kind.download_url(name),
         }
     }
@@ -136,25 +147,19 @@ impl<L: Library> Command for List<L> {
             Ok(stored)
         })
         .await?;
-        let page = stored.iter().skip(offset as usize).take(limit as usize);
-        Ok(FileList {
-            files: page.map(|file| File::new(L::KIND, file, gateway)).collect(),
-            total: stored.len(),
-            limit,
-            offset,
-        })
+        let total = stored.len();
+        let page: Vec<_> = stored.into_iter().skip(offset as usize).take(limit as usize).collect();
+        let films = match L::KIND {
+            Kind::Recording => gateway.contents.films(gateway.folder(L::KIND), &page).await,
+            Kind::Snapshot => vec![None; page.len()],
+        };
+        let files = page.iter().zip(films).map(|(stored, film)| File::new(L::KIND, stored, film, gateway));
+        Ok(FileList { files: files.collect(), total, limit, offset })
     }
 }
 
 /// `delete_recording`, `delete_snapshot`: a file that is not being written.
 pub struct Delete<L>(PhantomData<L>);
-
-/// The parameters of [`Delete`].
-#[derive(Debug, Deserialize, JsonSchema)]
-pub struct OneFile {
-    /// The file, as it is listed.
-    filename: String,
-}
 
 /// The reply of [`Delete`].
 #[derive(Debug, Serialize, JsonSchema)]
@@ -176,19 +181,9 @@ impl<L: Library> Command for Delete<L> {
     type Reply = Deleted;
 
     async fn run(params: OneFile, caller: &Caller, gateway: &Gateway) -> Result<Deleted> {
-        let paths = gateway.paths.list();
-        let being_written = paths.iter().filter_map(|path| path.recording.as_ref());
-        if L::KIND == Kind::Recording && being_written.into_iter().any(|now| now.filename == params.filename) {
-            let kind = Failure::InvalidState { state: "RECORDING".into(), allowed: vec!["STOPPED"] };
-            return Err(Error::new(kind, format!("{} is being written; stop the recording first", params.filename)));
-        }
         let (caller, folder) = (caller.clone(), gateway.folder(L::KIND).to_owned());
-        let name = on_disk(move || {
-            let (name, _) = files::find(L::KIND, &params.filename, &caller, &folder)?;
-            storage::delete(&folder, &name)?;
-            Ok(name)
-        })
-        .await?;
+        let uses = gateway.folders.uses.clone();
+        let name = on_disk(move || files::delete(L::KIND, &params.filename, &caller, &folder, &uses)).await?;
         tracing::info!(file = %name, "deleted");
         Ok(Deleted { filename: name.to_string(), deleted: true, message: "the file is gone" })
     }

@@ -10,15 +10,23 @@ use crate::error::Result;
 /// `ping`: is anybody there?
 pub struct Ping;
 
+/// The reply of [`Ping`].
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Pong {
+    /// Always.
+    Pong,
+}
+
 impl Command for Ping {
     const METHOD: &'static str = "ping";
     const SUMMARY: &'static str = "Tells that somebody is there.";
     const ROLE: Option<Role> = None;
     type Params = NoParams;
-    type Reply = &'static str;
+    type Reply = Pong;
 
-    async fn run(_: NoParams, _: &Caller, _: &Gateway) -> Result<&'static str> {
-        Ok("pong")
+    async fn run(_: NoParams, _: &Caller, _: &Gateway) -> Result<Pong> {
+        Ok(Pong::Pong)
     }
 }
 

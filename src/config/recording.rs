@@ -15,7 +15,7 @@ pub struct Recording {
     pub quality: Quality,
     /// Longest recording; it is closed then. Zero: no limit.
     pub max_duration: Duration,
-    /// Age in days at which a recording is deleted. 0: never.
+    /// Days after which a recording is deleted, whatever the retention policy says. 0: this deletes none.
     pub cleanup_after_days: u32,
     /// Length at which a new file is begun. Zero: one file.
     pub segment_duration: Duration,
@@ -60,9 +60,9 @@ pub struct Snapshots {
     pub max_width: u32,
     /// Height in pixels above which a picture is scaled down, keeping its shape. 0: any.
     pub max_height: u32,
-    /// Age in days at which a snapshot is deleted. 0: never.
+    /// Days after which a snapshot is deleted, whatever the retention policy says. 0: this deletes none.
     pub cleanup_after_days: u32,
-    /// Snapshots kept; the oldest go first. 0: all.
+    /// Snapshots kept, whatever the retention policy says; the oldest go first. 0: all.
     pub max_count: u32,
 }
 

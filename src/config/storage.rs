@@ -18,15 +18,16 @@ pub struct Storage {
 /// What is deleted when. A request may change it, and that outlives a restart.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RetentionPolicy {
-    /// Whether anything is deleted.
+    /// Whether it is in force.
     pub enabled: bool,
     /// What counts.
     pub policy: Policy,
-    /// Days that files are kept.
+    /// Days that files are kept, where their age counts.
     pub max_age_days: u32,
-    /// Gigabytes (of 10^9 bytes) that files may take.
+    /// Gigabytes (of 10^9 bytes) that recordings and snapshots may take together, where size counts.
     pub max_size_gb: f64,
-    /// Whether this happens by itself, or on request only.
+    /// Whether files are deleted by itself, or on request only: for the policy, and for the limits of the sections
+    /// `recording` and `snapshots`.
     pub auto_cleanup: bool,
 }
 

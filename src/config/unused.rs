@@ -5,7 +5,6 @@
 
 const ENGINE: &str = "of the media engine only RTSP is served";
 const FILE: &str = "log lines go to standard error, which systemd's journal keeps";
-const KEPT: &str = "nothing is deleted by itself";
 const DISK: &str = "the room on the disk is not watched";
 const ONE_FILE: &str = "a recording is one file";
 
@@ -23,14 +22,10 @@ const UNUSED: &[(&str, &str)] = &[
     ("logging.console_enabled", FILE),
     ("recording.auto_record", "a recording is begun by a request"),
     ("recording.quality", "recordings have all that the stream has"),
-    ("recording.cleanup_after_days", KEPT),
     ("recording.segment_duration", ONE_FILE),
     ("recording.max_segment_size", ONE_FILE),
-    ("snapshots.cleanup_after_days", KEPT),
-    ("snapshots.max_count", KEPT),
     ("storage.block_percent", DISK),
     ("storage.fallback_path", DISK),
-    ("retention_policy.*", KEPT),
 ];
 
 /// What to say of `path` where it is given another value than its default. None: it works.

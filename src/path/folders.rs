@@ -7,7 +7,7 @@ use crate::{
     output::{
         recorder::{self, RecordingFormat},
         snapshot::{self, Picture},
-        storage::{self, FileName, NamePattern},
+        storage::{self, FileName, InUse, NamePattern, Uses},
     },
 };
 
@@ -20,13 +20,16 @@ pub struct Folders {
     pub snapshots: PathBuf,
     /// How files are named that nobody named.
     pub pattern: NamePattern,
+    /// Which of them somebody is busy with.
+    pub uses: Uses,
 }
 
 impl Folders {
-    /// A new, empty file for a recording of `path`. Blocks on the disk. Error: the folder cannot be written.
-    pub(super) fn new_recording(&self, path: &str, format: RecordingFormat) -> Result<PathBuf> {
+    /// A new, empty file for a recording of `path`, and the mark that it is being written. Blocks on the disk. Error: the
+    /// folder cannot be written.
+    pub(super) fn new_recording(&self, path: &str, format: RecordingFormat) -> Result<(PathBuf, InUse)> {
         let names = self.pattern.names(path, SystemTime::now(), recorder::extension(format));
-        storage::reserve(&self.recordings, names)
+        storage::reserve(&self.recordings, names, &self.uses)
     }
 
     /// Stores a picture of `path`, whole or not at all, as `name` or by the pattern. Blocks on the disk.

@@ -21,7 +21,10 @@ use super::{Demand, Folders, PathEvent, PathStatus};
 use crate::{
     error::{Error, Kind, Result},
     media::launch::LaunchFiles,
-    output::recorder::{RecordingFormat, Segment, SegmentEnd, SegmentReport},
+    output::{
+        recorder::{RecordingFormat, Segment, SegmentEnd, SegmentReport},
+        storage::InUse,
+    },
     stream::Stream,
 };
 
@@ -148,7 +151,8 @@ impl Session {
                 return last.ok_or_else(|| Error::dependency("device", "the camera was away all the time"));
             };
             let limit = self.request.limit.map(|limit| limit.saturating_sub(recorded));
-            let (filename, mut segment) = match self.open(&stream, limit).await {
+            // The file counts as being written until its segment is closed, whoever forgets the recording before.
+            let (filename, mut segment, written) = match self.open(&stream, limit).await {
                 Ok(segment) => segment,
                 Err(error) => {
                     // A first file that cannot be written is the caller's to hear of; a later one is an event.
@@ -173,6 +177,7 @@ impl Session {
                 report = segment.finished() => report,
                 () = self.stop.cancelled() => { segment.stop(); segment.finished().await }
             };
+            drop(written);
             recorded += report.duration;
             let stopped = self.stopped(&filename, &report);
             tracing::info!(path = %self.desk.path, %filename, frames = report.frames, missed = report.missed,
@@ -194,13 +199,13 @@ impl Session {
         }
     }
 
-    async fn open(&self, stream: &Arc<Stream>, limit: Option<Duration>) -> Result<(String, Segment)> {
+    async fn open(&self, stream: &Arc<Stream>, limit: Option<Duration>) -> Result<(String, Segment, InUse)> {
         let (folders, launch, stream) = (self.desk.folders.clone(), self.desk.launch.clone(), Arc::clone(stream));
         let (path, format) = (self.desk.path.clone(), self.request.format);
         let opened = spawn_blocking(move || {
-            let file = folders.new_recording(&path, format)?;
+            let (file, written) = folders.new_recording(&path, format)?;
             let filename = file_name(&file);
-            Segment::start(file, format, &stream, &launch, limit).map(|segment| (filename, segment))
+            Segment::start(file, format, &stream, &launch, limit).map(|segment| (filename, segment, written))
         });
         opened.await.map_err(|error| Error::with_source(Kind::Internal, "a recording's file was not opened", error))?
     }

@@ -8,10 +8,12 @@ pub mod peers;
 pub mod process;
 pub mod remote;
 pub mod rpc;
+pub mod schema;
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{fs, path::PathBuf, sync::LazyLock, time::Duration};
 
 use camera_service::{
+    api,
     app::App,
     command::token::{Secret, make_token},
     config::Config,
@@ -29,6 +31,15 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A secret of the length that is asked for.
 pub const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+/// What the service says of itself.
+pub static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
+    let document = api::rpc::document("ws://localhost:8002/ws").expect("it is written");
+    serde_json::to_value(document).expect("it is JSON")
+});
+
+/// The same, to hold replies against.
+pub static PUBLISHED: LazyLock<schema::Published> = LazyLock::new(|| schema::Published::new(&DOCUMENT));
 
 /// A running service and the hand that plugs cameras into it.
 pub struct Service {

@@ -1,4 +1,5 @@
-//! A JSON-RPC client over a real WebSocket, for tests.
+//! A JSON-RPC client over a real WebSocket, for tests. Replies and notifications that are not as the service's own
+//! document says fail the test.
 
 use std::{collections::VecDeque, net::SocketAddr};
 
@@ -7,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::{net::TcpStream, time::timeout};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungstenite::Message};
 
-use super::PATIENCE;
+use super::{PATIENCE, PUBLISHED};
 
 /// A client and the notifications that came between its replies.
 pub struct Client {
@@ -39,6 +40,7 @@ impl Client {
         loop {
             let mut message = self.receive().await;
             if message["id"] == id {
+                PUBLISHED.check_response(method, &message);
                 return match message.get_mut("result") {
                     Some(result) => Ok(result.take()),
                     None => Err(message["error"].take()),
@@ -68,12 +70,26 @@ impl Client {
         self.socket.send(Message::text(text)).await.expect("the socket takes a message");
     }
 
+    /// Sends a text frame as it is and gives the answer, as it is.
+    pub async fn ask(&mut self, text: &str) -> String {
+        self.send(text).await;
+        self.text().await
+    }
+
     /// The next text frame, as JSON.
     pub async fn receive(&mut self) -> Value {
+        let message: Value = serde_json::from_str(&self.text().await).expect("JSON");
+        if message.get("method").is_some() {
+            PUBLISHED.check_notification(&message);
+        }
+        message
+    }
+
+    async fn text(&mut self) -> String {
         loop {
             let frame = timeout(PATIENCE, self.socket.next()).await.expect("an answer in time");
             match frame.expect("the socket is open").expect("a good frame") {
-                Message::Text(text) => return serde_json::from_str(&text).expect("JSON"),
+                Message::Text(text) => return text.as_str().to_owned(),
                 Message::Ping(_) | Message::Pong(_) => {}
                 other => panic!("expected text, got {other:?}"),
             }

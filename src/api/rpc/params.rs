@@ -3,11 +3,14 @@
 //! serde knows what a command's parameters are called: it tells the deserializer. So what is unknown, missing or of
 //! the wrong type is found here, once, for every command, and a command only checks what its types cannot say.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use serde::{
     Deserializer,
-    de::{self, DeserializeOwned, DeserializeSeed, IntoDeserializer, MapAccess, Visitor, value::StrDeserializer},
+    de::{
+        self, DeserializeOwned, DeserializeSeed, IntoDeserializer, MapAccess, Unexpected, Visitor,
+        value::StrDeserializer,
+    },
     forward_to_deserialize_any,
 };
 use serde_json::{Map, Value, value::RawValue};
@@ -24,10 +27,21 @@ use crate::{
 pub(super) fn read<P: DeserializeOwned>(raw: Option<&RawValue>) -> Result<P> {
     let by_name = match raw {
         None => Map::new(),
-        Some(raw) => serde_json::from_str(raw.get())
-            .map_err(|_| Error::invalid_param("params", "are not named", "send an object: {\"name\": value}"))?,
+        Some(raw) => named(raw)?,
     };
     P::deserialize(Params(by_name)).map_err(|Refusal { param, rule, hint }| Error::invalid_param(param, rule, hint))
+}
+
+/// The parameters by name. One that no value can hold (a number beyond all numbers, half a letter, 128 levels) is refused
+/// by its name.
+fn named(raw: &RawValue) -> Result<Map<String, Value>> {
+    let by_name: BTreeMap<String, &RawValue> = serde_json::from_str(raw.get())
+        .map_err(|_| Error::invalid_param("params", "are not named", "send an object: {\"name\": value}"))?;
+    let value = |(name, raw): (String, &RawValue)| match serde_json::from_str(raw.get()) {
+        Ok(value) => Ok((name, value)),
+        Err(error) => Err(Error::invalid_param(name, format!("cannot be read: {error}"), "send another value")),
+    };
+    by_name.into_iter().map(value).collect()
 }
 
 struct Params(Map<String, Value>);
@@ -107,7 +121,7 @@ impl<'de> MapAccess<'de> for Fields {
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Refusal> {
         let (param, value) = self.current.take().ok_or_else(|| de::Error::custom("a value without a name"))?;
-        seed.deserialize(value).map_err(|error| {
+        seed.deserialize(Given(value)).map_err(|error| {
             // serde says "invalid type: string \"x\", expected u64".
             let reason = error.to_string();
             let hint = match reason.split_once("expected ") {
@@ -116,6 +130,62 @@ impl<'de> MapAccess<'de> for Fields {
             };
             Refusal { param, rule: format!("does not fit: {reason}"), hint }
         })
+    }
+}
+
+/// The value of a parameter. serde would also read a struct from a list, field by field, and a word from an object that
+/// has it for a key: here a field has its name, and a word is a string.
+struct Given(Value);
+
+impl<'de> Deserializer<'de> for Given {
+    type Error = serde_json::Error;
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        match self.0 {
+            Value::Null => visitor.visit_none(),
+            _ => visitor.visit_some(self),
+        }
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Self::Error> {
+        match self.0 {
+            Value::Array(_) => Err(de::Error::invalid_type(Unexpected::Seq, &"an object")),
+            value => value.deserialize_struct(name, fields, visitor),
+        }
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Self::Error> {
+        match self.0 {
+            Value::Object(_) => Err(de::Error::invalid_type(Unexpected::Map, &"a string")),
+            value => value.deserialize_enum(name, variants, visitor),
+        }
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Self::Error> {
+        self.0.deserialize_newtype_struct(name, visitor)
+    }
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        self.0.deserialize_any(visitor)
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
+        tuple_struct map identifier ignored_any
     }
 }
 
@@ -134,11 +204,22 @@ mod tests {
         Square,
     }
 
+    #[derive(Debug, Default, PartialEq, Deserialize)]
+    struct Place {
+        x: u8,
+        y: u8,
+    }
+
     #[derive(Debug, Deserialize)]
     struct Take {
         device: String,
         quality: Option<u8>,
         shape: Option<Shape>,
+        place: Option<Place>,
+    }
+
+    fn nested(levels: usize) -> String {
+        "[".repeat(levels) + &"]".repeat(levels)
     }
 
     fn take(params: Value) -> Result<Take> {
@@ -150,6 +231,7 @@ mod tests {
         let taken = take(json!({"shape": "round", "device": "camera0", "quality": null})).unwrap();
         assert!(taken.device == "camera0" && taken.quality.is_none() && matches!(taken.shape, Some(Shape::Round)));
         assert!(matches!(take(json!({"shape": "square", "device": ""})).unwrap().shape, Some(Shape::Square)));
+        assert_eq!(take(json!({"device": "", "place": {"x": 1, "y": 2}})).unwrap().place, Some(Place { x: 1, y: 2 }));
         assert!(read::<NoParams>(None).is_ok());
     }
 
@@ -157,7 +239,7 @@ mod tests {
     fn every_refusal_names_the_parameter_the_rule_and_the_way_out() {
         let table = [
             (json!({"devise": "x"}), "devise", "is unknown", "did you mean \"device\"?"),
-            (json!({"device": "x", "zzz": 1}), "zzz", "is unknown", "the parameters are device, quality, shape"),
+            (json!({"device": "x", "zzz": 1}), "zzz", "is unknown", "the parameters are device, quality, shape, place"),
             (json!({}), "device", "is missing", "add \"device\" to params"),
             (
                 json!({"device": 5}),
@@ -184,6 +266,23 @@ mod tests {
             let kind = Kind::InvalidParams { param: param.into(), rule: rule.into(), hint: hint.into() };
             assert_eq!(error.kind(), &kind);
         }
+        for (value, rule) in [
+            ("1e999", "cannot be read: number out of range at line 1 column 5".to_owned()),
+            (r#""\ud800""#, "cannot be read: unexpected end of hex escape at line 1 column 8".to_owned()),
+            (&nested(128), "cannot be read: recursion limit exceeded at line 1 column 128".to_owned()),
+            (&nested(127), "does not fit: invalid type: sequence, expected u8".to_owned()),
+        ] {
+            let raw = RawValue::from_string(format!(r#"{{"device":"x","quality":{value}}}"#)).unwrap();
+            let error = read::<Take>(Some(&raw)).unwrap_err();
+            assert!(
+                matches!(error.kind(), Kind::InvalidParams { param, rule: said, .. } if param == "quality" && *said == rule),
+                "{error}"
+            );
+        }
+        let word = take(json!({"device": "x", "shape": {"round": null}})).unwrap_err();
+        assert!(word.message().contains("invalid type: map, expected a string"), "{word}");
+        let places = take(json!({"device": "x", "place": [1, 2]})).unwrap_err();
+        assert!(places.message().contains("invalid type: sequence, expected an object"), "{places}");
         let error = read::<NoParams>(Some(&serde_json::value::to_raw_value(&json!({"a": 1})).unwrap())).unwrap_err();
         assert!(matches!(error.kind(), Kind::InvalidParams { hint, .. } if hint == "this method takes no parameters"));
         assert!(read::<Take>(None).is_err());

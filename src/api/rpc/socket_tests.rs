@@ -1,5 +1,5 @@
 //! Over a real TCP connection, with what a service without devices has. What commands do with a camera that delivers
-//! frames is `tests/rpc.rs`'s.
+//! frames, and what clients may send, is `tests/rpc`'s.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ mod identity;
 
 use super::*;
 use crate::{
-    api::fixture::{DEADLINE, Served, http},
+    api::fixture::{DEADLINE, PUBLISHED, Served, http},
     command::{News, RecordingStatus, Role},
     config::ByteSize,
 };
@@ -46,7 +46,11 @@ async fn received(client: &mut Client) -> Option<Message> {
 }
 
 async fn text(client: &mut Client) -> Value {
-    serde_json::from_str(received(client).await.unwrap().to_text().unwrap()).unwrap()
+    let message: Value = serde_json::from_str(received(client).await.unwrap().to_text().unwrap()).unwrap();
+    if message.get("method").is_some() {
+        PUBLISHED.check_notification(&message);
+    }
+    message
 }
 
 async fn ask(client: &mut Client, method: &str, params: Value) -> Value {
@@ -54,6 +58,7 @@ async fn ask(client: &mut Client, method: &str, params: Value) -> Value {
     client.send(Message::text(request.to_string())).await.unwrap();
     let response = text(client).await;
     assert_eq!(response["id"], method);
+    PUBLISHED.check_response(method, &response);
     response
 }
 
@@ -330,28 +335,6 @@ async fn a_camera_is_told_of_and_described_to_each_as_they_may_see_it() {
     );
     drop((viewer, admin));
     server.stop().await;
-}
-
-/// Every method against every role, and against nobody.
-#[tokio::test]
-async fn who_may_call_what() {
-    let server = server(settings()).await;
-    for (method, least) in Table::default().methods() {
-        for have in [None, Some(Role::Viewer), Some(Role::Operator), Some(Role::Admin)] {
-            let mut client = match have {
-                None => server.open(&[]).await.unwrap(),
-                Some(role) => server.open_as(role).await,
-            };
-            // No method takes this parameter: whoever may call is refused for that, after the role was looked at.
-            let code = ask(&mut client, method, json!({"nonsense": 1})).await["error"]["code"].clone();
-            let expected = match (least, have) {
-                (Some(_), None) => -32001,
-                (Some(least), Some(have)) if have < least => -32002,
-                _ => -32602,
-            };
-            assert_eq!(code, expected, "{method} as {have:?}");
-        }
-    }
 }
 
 #[tokio::test]

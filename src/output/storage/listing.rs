@@ -1,6 +1,14 @@
 //! What is in a folder of ours. The folder is the truth: nothing is remembered here.
 
-use std::{fs, io::ErrorKind, path::Path, time::SystemTime};
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, ErrorKind},
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    path::Path,
+    time::SystemTime,
+};
+
+use rustix::fs::OFlags;
 
 use super::{FileName, disk_error};
 use crate::error::{Error, Result};
@@ -40,10 +48,56 @@ pub fn list(folder: &Path, extensions: &[&str]) -> Result<Vec<Stored>> {
     Ok(files)
 }
 
+/// A file that is open for reading, and what it was like when it was opened.
+#[derive(Debug)]
+pub struct Opened {
+    /// The file.
+    pub file: File,
+    /// What a list would say of it.
+    pub stored: Stored,
+    /// Its number in its file system, by which it is told from another of the same name.
+    pub inode: u64,
+}
+
+/// Opens a file of `folder` for reading, and no link, folder or other thing of its name. What is returned is what was
+/// looked at: nobody can put something else in its place in between. Blocks on the disk. Errors: it is not there, is no
+/// plain file, cannot be read.
+pub fn open(folder: &Path, name: &FileName) -> Result<Opened> {
+    let path = folder.join(name.as_str());
+    // Not blocking: a named pipe would wait for its other end.
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
+    let opened = OpenOptions::new().read(true).custom_flags(flags).open(&path);
+    let looked = opened.and_then(|file| file.metadata().map(|found| (file, found)));
+    let (file, found) = looked.map_err(|error| unreadable(&path, name, error))?;
+    if !found.is_file() {
+        return Err(not_plain());
+    }
+    let modified = found.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+    Ok(Opened { file, stored: Stored { name: name.clone(), size: found.len(), modified }, inode: found.ino() })
+}
+
+fn unreadable(path: &Path, name: &FileName, error: io::Error) -> Error {
+    let links = [rustix::io::Errno::LOOP, rustix::io::Errno::NXIO].map(|errno| Some(errno.raw_os_error()));
+    match error.kind() {
+        ErrorKind::NotFound => Error::not_found("file", name.as_str()),
+        _ if links.contains(&error.raw_os_error()) => not_plain(),
+        _ => disk_error(path, "cannot be read", error),
+    }
+}
+
+fn not_plain() -> Error {
+    Error::invalid_param("filename", "is not a plain file", "name a file of the list")
+}
+
 /// Deletes a file of `folder`. Blocks on the disk. Errors: it is not there, the folder cannot be written.
 pub fn delete(folder: &Path, name: &FileName) -> Result<()> {
     let path = folder.join(name.as_str());
-    fs::remove_file(&path).map_err(|error| match error.kind() {
+    match fs::symlink_metadata(&path) {
+        // A link could be taken away without harm, but it is not ours.
+        Ok(found) if !found.is_file() => return Err(not_plain()),
+        _ => fs::remove_file(&path),
+    }
+    .map_err(|error| match error.kind() {
         ErrorKind::NotFound => Error::not_found("file", name.as_str()),
         _ => disk_error(&path, "cannot be deleted", error),
     })
@@ -70,6 +124,34 @@ mod tests {
         let told: Vec<_> = found.iter().map(|file| (file.name.as_str(), file.size, file.modified)).collect();
         assert_eq!(told, [("new.MKV", 30, at(3)), ("mid.mp4", 20, at(2)), ("old.mp4", 10, at(1))]);
         assert!(list(&folder.path().join("gone"), &["mp4"]).is_err());
+    }
+
+    #[test]
+    fn only_plain_files_are_opened_or_deleted() {
+        let (folder, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let secret = outside.path().join("secret");
+        fs::write(&secret, "secret").unwrap();
+        fs::write(folder.path().join("a.mp4"), "0123").unwrap();
+        fs::create_dir(folder.path().join("folder.mp4")).unwrap();
+        std::os::unix::fs::symlink(&secret, folder.path().join("link.mp4")).unwrap();
+        std::os::unix::fs::symlink("a.mp4", folder.path().join("near.mp4")).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(folder.path().join("socket.mp4")).unwrap();
+        let pipe = folder.path().join("pipe.mp4");
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        let name = |text| FileName::parse(text).unwrap();
+        let opened = open(folder.path(), &name("a.mp4")).unwrap();
+        assert_eq!((opened.stored.size, opened.stored.name.as_str()), (4, "a.mp4"));
+        for other in ["folder.mp4", "link.mp4", "near.mp4", "socket.mp4", "pipe.mp4"] {
+            for error in
+                [open(folder.path(), &name(other)).unwrap_err(), delete(folder.path(), &name(other)).unwrap_err()]
+            {
+                assert!(matches!(error.kind(), crate::error::Kind::InvalidParams { .. }), "{other}: {error:?}");
+            }
+            assert!(folder.path().join(other).symlink_metadata().is_ok(), "{other} is still there");
+        }
+        let error = open(folder.path(), &name("gone.mp4")).unwrap_err();
+        assert!(matches!(error.kind(), crate::error::Kind::NotFound { .. }), "{error:?}");
+        assert!(secret.exists());
     }
 
     #[test]

@@ -1,9 +1,15 @@
 //! Files in the recordings and snapshots folders: created without overwriting, written whole or not at all.
 //!
-//! What a file may be called is `name`'s business, what there is `listing`'s. Not here: what is in the files, and which of them are kept.
+//! What a file may be called is `name`'s business, what there is `listing`'s, what is in it `contents`', which are kept
+//! `retention`'s. Not here: who may have one.
 
+mod cleanup;
+pub mod contents;
+mod known;
 mod listing;
 mod name;
+mod retention;
+mod uses;
 
 use std::{
     fs::{File, OpenOptions},
@@ -12,8 +18,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub use listing::{Stored, delete, list};
+pub use cleanup::{Cleaned, Folder, clean};
+pub use known::Known;
+pub use listing::{Opened, Stored, delete, list, open};
 pub use name::{FileName, NamePattern};
+pub use retention::{Limits, Rules};
+pub use uses::{InUse, Use, Uses};
 
 use crate::error::{Error, Kind, Result};
 
@@ -38,13 +48,15 @@ impl Space {
     }
 }
 
-/// Creates an empty file under the first of `names` that is free. Blocks on the disk. Errors: the folder cannot be
-/// written; every name is taken.
-pub fn reserve(folder: &Path, names: impl IntoIterator<Item = FileName>) -> Result<PathBuf> {
+/// Creates an empty file under the first of `names` that is free. It counts as being written before it is there, for as
+/// long as what is returned beside it is kept. Blocks on the disk. Errors: the folder cannot be written; every name is
+/// taken.
+pub fn reserve(folder: &Path, names: impl IntoIterator<Item = FileName>, uses: &Uses) -> Result<(PathBuf, InUse)> {
     for name in names {
         let path = folder.join(name.as_str());
+        let written = uses.write(&path);
         match OpenOptions::new().write(true).create_new(true).open(&path) {
-            Ok(_) => return Ok(path),
+            Ok(_) => return Ok((path, written)),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             Err(error) => return Err(disk_error(&path, "cannot be created", error)),
         }
@@ -133,7 +145,7 @@ mod tests {
         for data in [b"one", b"two"] {
             write(folder.path(), pattern.names("camera0", SystemTime::UNIX_EPOCH, "jpg"), data).unwrap();
         }
-        reserve(folder.path(), pattern.names("camera0", SystemTime::UNIX_EPOCH, "jpg")).unwrap();
+        reserve(folder.path(), pattern.names("camera0", SystemTime::UNIX_EPOCH, "jpg"), &Uses::default()).unwrap();
         let stem = "camera0_1970-01-01_00-00-00";
         let names = [format!("{stem}.jpg"), format!("{stem}_2.jpg"), format!("{stem}_3.jpg")];
         assert_eq!(listing(folder.path()), names);
@@ -147,7 +159,7 @@ mod tests {
         write(folder.path(), client("mine.jpg"), b"first").unwrap();
         let error = write(folder.path(), client("mine.jpg"), b"second").unwrap_err();
         assert!(matches!(error.kind(), Kind::InvalidParams { param, .. } if param == "filename"), "{error:?}");
-        assert!(reserve(folder.path(), client("mine.jpg")).is_err());
+        assert!(reserve(folder.path(), client("mine.jpg"), &Uses::default()).is_err());
         assert_eq!(listing(folder.path()), ["mine.jpg"]);
         assert_eq!(std::fs::read(folder.path().join("mine.jpg")).unwrap(), b"first");
     }
@@ -157,7 +169,7 @@ mod tests {
         let (folder, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         std::os::unix::fs::symlink(outside.path().join("target"), folder.path().join("link.jpg")).unwrap();
         assert!(write(folder.path(), client("link.jpg"), b"data").is_err());
-        assert!(reserve(folder.path(), client("link.jpg")).is_err());
+        assert!(reserve(folder.path(), client("link.jpg"), &Uses::default()).is_err());
         assert!(listing(outside.path()).is_empty());
     }
 
@@ -167,7 +179,7 @@ mod tests {
         let missing = folder.path().join("gone");
         for error in [
             write(&missing, client("a.jpg"), b"").unwrap_err(),
-            reserve(&missing, client("a.mp4")).unwrap_err(),
+            reserve(&missing, client("a.mp4"), &Uses::default()).unwrap_err(),
             space(&missing).unwrap_err(),
         ] {
             assert_eq!(*error.kind(), Kind::Dependency { dependency: "disk".into() });

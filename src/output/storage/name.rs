@@ -4,7 +4,7 @@
 
 use std::{fmt, time::SystemTime};
 
-use time::OffsetDateTime;
+use time::{Date, Month, OffsetDateTime, PrimitiveDateTime, Time};
 
 use crate::error::{Error, Result};
 
@@ -143,15 +143,38 @@ impl NamePattern {
 
     /// The device in a name that [`names`](Self::names) made; `None` for other names.
     pub fn device<'a>(&self, name: &'a str) -> Option<&'a str> {
+        self.read(name).map(|(device, _)| device)
+    }
+
+    /// The time in such a name; `None` where the pattern has no whole date.
+    pub fn time(&self, name: &str) -> Option<SystemTime> {
+        let (_, numbers) = self.read(name)?;
+        let of = |wanted| numbers.iter().find(|(piece, _)| *piece == wanted).map(|(_, number)| *number);
+        let small = |wanted| u8::try_from(of(wanted).unwrap_or(0)).ok();
+        let month = Month::try_from(small(Piece::Month)?).ok()?;
+        let date = Date::from_calendar_date(i32::from(of(Piece::Year)?), month, small(Piece::Day)?).ok()?;
+        let time = Time::from_hms(small(Piece::Hour)?, small(Piece::Minute)?, small(Piece::Second)?).ok()?;
+        Some(PrimitiveDateTime::new(date, time).assume_utc().into())
+    }
+
+    /// The device and the numbers in a name that this pattern made.
+    fn read<'a>(&self, name: &'a str) -> Option<(&'a str, Vec<(Piece, u16)>)> {
         let (stem, _) = name.rsplit_once('.')?;
         let mut devices = self.0.split(|piece| *piece == Piece::Device);
         let (before, after) = (devices.next()?, devices.next()?);
         if devices.next().is_some() {
             return None;
         }
-        let middle = |stem: &'a str| {
-            let stem = before.iter().try_fold(stem, |rest, piece| piece.strip(rest, false))?;
-            after.iter().rev().try_fold(stem, |rest, piece| piece.strip(rest, true)).filter(|device| !device.is_empty())
+        let middle = |mut rest: &'a str| {
+            let mut numbers = Vec::new();
+            for (piece, at_end) in
+                before.iter().map(|piece| (piece, false)).chain(after.iter().rev().map(|p| (p, true)))
+            {
+                let (number, left) = piece.strip(rest, at_end)?;
+                numbers.extend(number.map(|number| (*piece, number)));
+                rest = left;
+            }
+            (!rest.is_empty()).then_some((rest, numbers))
         };
         let numbered = || stem.rsplit_once('_').filter(|(_, number)| number.bytes().all(|b| b.is_ascii_digit()));
         middle(stem).or_else(|| middle(numbered()?.0))
@@ -179,18 +202,19 @@ impl NamePattern {
 }
 
 impl Piece {
-    /// `text` without this piece at its beginning, or its end; `None` where it is not there.
-    fn strip(self, text: &str, at_end: bool) -> Option<&str> {
+    /// `text` without this piece at its beginning, or its end, and the number it is there; `None` where it is not there.
+    fn strip(self, text: &str, at_end: bool) -> Option<(Option<u16>, &str)> {
         let digits = match self {
-            Self::Text(letter) if at_end => return text.strip_suffix(letter),
-            Self::Text(letter) => return text.strip_prefix(letter),
+            Self::Text(letter) if at_end => return text.strip_suffix(letter).map(|rest| (None, rest)),
+            Self::Text(letter) => return text.strip_prefix(letter).map(|rest| (None, rest)),
             Self::Device => return None,
             Self::Year => 4,
             Self::Month | Self::Day | Self::Hour | Self::Minute | Self::Second => 2,
         };
         let (first, second) = text.split_at_checked(if at_end { text.len().checked_sub(digits)? } else { digits })?;
         let (number, rest) = if at_end { (second, first) } else { (first, second) };
-        number.bytes().all(|byte| byte.is_ascii_digit()).then_some(rest)
+        let plain = number.bytes().all(|byte| byte.is_ascii_digit());
+        number.parse().ok().filter(|_| plain).map(|number| (Some(number), rest))
     }
 }
 
@@ -254,6 +278,16 @@ mod tests {
         assert_eq!(first(default, "camera0", 1_700_000_003), "camera0_2023-11-14_22-13-23.mp4");
         assert_eq!(first("tür {YYYYMMDDTHHMMSS}-{device}", "camera12", 0), "tür 19700101T000000-camera12.mp4");
         assert_eq!(first("{device}", "../a/b", 0), "___a_b.mp4");
+    }
+
+    #[test]
+    fn a_time_is_read_where_there_is_a_whole_date() {
+        let time = |pattern: &str, name: &str| NamePattern::parse(pattern).unwrap().time(name);
+        let midnight = Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_006_400));
+        assert_eq!(time("{YYYYMMDD} {device}", "20231115 camera0.mkv"), midnight);
+        assert_eq!(time("{device}_{HH-MM-SS}", "camera0_00-00-00.mkv"), None);
+        assert_eq!(time("{YYYYMMDD} {device}", "20231315 camera0.mkv"), None);
+        assert_eq!(time("{YYYYMMDD} {device}", "front door.mkv"), None);
     }
 
     #[test]
@@ -321,6 +355,15 @@ mod tests {
             prop_assert_eq!(pattern.device(name.as_str()), Some(device.as_str()));
             let other = format!("y{name}");
             prop_assert_eq!(pattern.device(&other), None);
+            prop_assert_eq!(pattern.time(&other), None);
+        }
+
+        /// So is the time, to the second.
+        #[test]
+        fn made_names_tell_their_time(seconds in 0u64..253_402_300_799, nth in 0usize..999) {
+            let at = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+            let name = NamePattern::default().names("camera0", at, "mp4").nth(nth).unwrap();
+            prop_assert_eq!(NamePattern::default().time(name.as_str()), Some(at));
         }
 
         /// Every name a pattern makes is one a client could have given, whatever the device is called.

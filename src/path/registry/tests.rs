@@ -5,7 +5,10 @@ use std::net::{IpAddr, Ipv4Addr};
 use super::*;
 use crate::{
     config::EncoderKind,
-    output::{rtsp::RtspSettings, storage::NamePattern},
+    output::{
+        rtsp::RtspSettings,
+        storage::{NamePattern, Uses},
+    },
     path::task::Request,
     pipeline::{Source, Wanted},
     stream::Limits,
@@ -23,7 +26,12 @@ fn paths(folder: &std::path::Path) -> Paths {
         rtsp: Arc::new(RtspServer::start(settings, launch.clone()).unwrap()),
         rtsp_host: "localhost".into(),
         launch,
-        folders: Folders { recordings: folder.into(), snapshots: folder.into(), pattern: NamePattern::default() },
+        folders: Folders {
+            recordings: folder.into(),
+            snapshots: folder.into(),
+            pattern: NamePattern::default(),
+            uses: Uses::default(),
+        },
     })
 }
 

@@ -367,7 +367,8 @@ fn a_device_is_pinned() {
     let config = config(
         "camera:\n  devices:\n    - match: {serial: '0042', name: HD Webcam}\n      id: camera3\n      name: Door\n      \
          mode: {format: MJPG, width: 1920, height: 1080, fps: 29.97}\n      encoder: openh264enc\n      bitrate: 4M\n      \
-         codec: mjpeg\n      auto_start: false\n    - {match: {node: /dev/video9}, ignore: true}\n",
+         codec: mjpeg\n      auto_start: false\n      restore_controls: false\n      \
+         controls: {brightness: 12, power_line_frequency: 50 Hz, label: ''}\n    - {match: {node: /dev/video9}, ignore: true}\n",
     );
     let [door, ignored] = config.camera.devices.as_slice() else { panic!("{:?}", config.camera.devices) };
     assert_eq!(door.matches.serial.as_deref(), Some("0042"));
@@ -378,13 +379,17 @@ fn a_device_is_pinned() {
         (door.codec, door.bitrate, door.auto_start),
         (Some(Codec::Mjpeg), Some(BitRate(4_000_000)), Some(false))
     );
+    let controls = [("brightness", "12"), ("label", ""), ("power_line_frequency", "50 Hz")];
+    assert_eq!(door.controls, controls.map(|(name, text)| (name.to_owned(), text.to_owned())).into());
+    assert_eq!((door.restore_controls, config.camera.restore_controls), (Some(false), true));
     assert!(ignored.ignore && !door.ignore);
 }
 
 #[test]
 fn a_pin_that_cannot_be_meant_is_refused() {
     let text = "camera:\n  devices:\n    - id: camera1\n    - {match: {}, id: camera2}\n    \
-                - {match: {serial: A}, id: camera2}\n    - {match: {serial: B}, mode: {width: 640}}\n    - camera3\n";
+                - {match: {serial: A}, id: camera2}\n    - {match: {serial: B}, mode: {width: 640}}\n    - camera3\n    \
+                - match: {serial: C}\n      controls: {brightness: , contrast: [1], gain: 5}\n";
     let found = problems(text);
     let lines: Vec<_> = found.iter().map(|problem| (at(problem).0, problem.key.as_str())).collect();
     let expected = [
@@ -393,6 +398,8 @@ fn a_pin_that_cannot_be_meant_is_refused() {
         (5, "camera.devices[2].id"),
         (6, "camera.devices[3].mode.height"),
         (7, "camera.devices[4]"),
+        (9, "camera.devices[5].controls.brightness"),
+        (9, "camera.devices[5].controls.contrast"),
     ];
     assert_eq!(lines, expected, "{found:#?}");
 }

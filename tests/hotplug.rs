@@ -122,6 +122,7 @@ camera:
       mode: { format: YUYV, width: 640, height: 360, fps: 30 }
       encoder: openh264enc
       bitrate: 700k
+      controls: { brightness: 1 } # of a node that is none: what cannot be set keeps no camera off the air
     - match: { serial: HIDDEN }
       ignore: true
 ";

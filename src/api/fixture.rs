@@ -21,7 +21,9 @@ mod schema;
 
 use super::{Listeners, Settings, rpc, serve};
 use crate::{
-    camera::{Cameras, Offer, Service, TestPattern, identity::Identities, registry::Registry},
+    camera::{
+        Cameras, ControlPolicy, Offer, Remembered, Service, TestPattern, identity::Identities, registry::Registry,
+    },
     command::{
         Contents, Credentials, Defaults, Gateway, NOTIFICATIONS, Rates, Role, RtspAddress,
         keys::{self, Keys, Wish},
@@ -96,8 +98,9 @@ impl Served {
             Parts { launch, encoders: Arc::new(Encoders::default()), rtsp, rtsp_host, folders: folders.clone() };
         let paths = Paths::new(parts);
         let registry = Registry::new(Identities::default(), Vec::new());
+        let remembered = Remembered::load(folder.path().join("controls.json")).unwrap();
         let (devices, device_events) = mpsc::channel(16);
-        let (cameras, _) = Cameras::spawn(registry, offer(folder.path()), paths.clone(), device_events);
+        let (cameras, _) = Cameras::spawn(registry, remembered, offer(folder.path()), paths.clone(), device_events);
 
         let offered = offer(folder.path()).default.settings;
         let own = external::OwnServer { host: None, port: rtsp_address.port };
@@ -236,8 +239,9 @@ fn offer(folder: &std::path::Path) -> Offer {
         stop_timeout: DEADLINE,
         ring: Limits::default(),
     };
+    let controls = ControlPolicy { restore: true, fixed: Default::default() };
     Offer {
-        default: Service { wanted: Wanted::default(), settings, name: None },
+        default: Service { wanted: Wanted::default(), settings, name: None, controls },
         pinned: Vec::new(),
         test_pattern: TestPattern::Never,
         identities: folder.join("identities.json"),

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     api,
-    camera::{Cameras, identity::Identities, registry::Registry},
+    camera::{Cameras, Remembered, identity::Identities, registry::Registry},
     command::{Contents, Credentials, Gateway, Rates, Role, keys, retention::Retention, token},
     config::Config,
     device::{DeviceEvent, monitor},
@@ -94,7 +94,8 @@ impl App {
             folders: folders.clone(),
         });
         let registry = Registry::new(hands.identities, settings::pins(&config));
-        let (cameras, camera_task) = Cameras::spawn(registry, settings::offer(&config), paths.clone(), devices);
+        let (cameras, camera_task) =
+            Cameras::spawn(registry, hands.remembered, settings::offer(&config), paths.clone(), devices);
         let stopping = CancellationToken::new();
         let served = settings::external(&config, hands.rtsp.port());
         let streams = external::Streams::start(served, hands.external.clone(), paths.clone()).await;
@@ -216,6 +217,7 @@ struct Hands {
     rtsp: Arc<RtspServer>,
     identities: Identities,
     external: external::Memory,
+    remembered: Remembered,
     secret: token::Secret,
     keys: keys::Keys,
     retention: Retention,
@@ -237,6 +239,7 @@ impl Hands {
             rtsp: Arc::new(RtspServer::start(settings::rtsp(config), launch.clone())?),
             identities: Identities::load(&config.state_directory.join("identity.json"))?,
             external: external::Memory::load(&config.state_directory.join("external.json"))?,
+            remembered: Remembered::load(config.state_directory.join("controls.json"))?,
             secret: settings::secret(config)?,
             keys: keys::Keys::load(&api_keys_file(config)),
             retention: Retention::load(&config.state_directory.join("retention.json"), settings::retention(config)),

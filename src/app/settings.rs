@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use crate::{
-    camera::{self, Offer, identity::Matcher, identity::Pin},
+    camera::{self, ControlPolicy, Offer, identity::Matcher, identity::Pin},
     command::{Defaults, RtspAddress, retention, token},
     config::{self, Config},
     device::monitor,
@@ -105,7 +105,8 @@ pub(super) fn pins(config: &Config) -> Vec<Pin> {
 }
 
 pub(super) fn offer(config: &Config) -> Offer {
-    let default = camera::Service { wanted: wanted(config), settings: path(config), name: None };
+    let controls = ControlPolicy { restore: config.camera.restore_controls, fixed: Default::default() };
+    let default = camera::Service { wanted: wanted(config), settings: path(config), name: None, controls };
     let pinned = |pin: &config::Pin| camera::Service {
         wanted: Wanted {
             codec: pin.codec.unwrap_or(default.wanted.codec),
@@ -119,6 +120,10 @@ pub(super) fn offer(config: &Config) -> Offer {
             ..default.settings.clone()
         },
         name: pin.name.clone(),
+        controls: ControlPolicy {
+            restore: pin.restore_controls.unwrap_or(default.controls.restore),
+            fixed: pin.controls.clone(),
+        },
     };
     Offer {
         pinned: config.camera.devices.iter().map(pinned).collect(),

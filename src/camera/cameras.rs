@@ -1,6 +1,7 @@
 //! What others may ask of the cameras, and how cameras are offered.
 
 use std::{
+    collections::BTreeMap,
     path::PathBuf,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -15,7 +16,9 @@ use tokio::{
 
 use super::{
     controls::Desks,
+    listening::{ControlChange, Ears},
     registry::{CameraRecord, CameraState, Registry},
+    remembered::Remembered,
     watch,
 };
 use crate::{
@@ -38,6 +41,17 @@ pub struct Service {
     pub settings: PathSettings,
     /// What people call it; `None` for the device's own name.
     pub name: Option<String>,
+    /// What its controls are set to when it is plugged in.
+    pub controls: ControlPolicy,
+}
+
+/// What the controls of a camera are set to when it is plugged in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ControlPolicy {
+    /// Whether what they are set to through the service is remembered and set again.
+    pub restore: bool,
+    /// What they are set to in any case, by name, as the configuration has it.
+    pub fixed: BTreeMap<String, String>,
 }
 
 /// How cameras are offered; from the configuration.
@@ -51,6 +65,13 @@ pub struct Offer {
     pub test_pattern: TestPattern,
     /// Where identities are kept.
     pub identities: PathBuf,
+}
+
+impl Offer {
+    /// What a camera with this entry of the configuration is given.
+    pub(super) fn service(&self, pin: Option<usize>) -> &Service {
+        pin.and_then(|entry| self.pinned.get(entry)).unwrap_or(&self.default)
+    }
 }
 
 /// When the test pattern is offered.
@@ -109,12 +130,16 @@ pub(super) struct Inner {
     /// Whether somebody tells of devices still.
     pub(super) watching: AtomicBool,
     pub(super) desks: Desks,
+    pub(super) ears: Ears,
+    pub(super) control_changes: broadcast::Sender<ControlChange>,
+    pub(super) remembered: Remembered,
 }
 
 impl Cameras {
     /// Starts the task that follows `devices` and the paths, to the end of the paths.
     pub fn spawn(
         registry: Registry,
+        remembered: Remembered,
         offer: Offer,
         paths: Paths,
         devices: mpsc::Receiver<DeviceEvent>,
@@ -127,6 +152,9 @@ impl Cameras {
             events,
             watching: AtomicBool::new(true),
             desks: Desks::default(),
+            ears: Ears::default(),
+            control_changes: broadcast::Sender::new(EVENTS),
+            remembered,
         }));
         let task = tokio::spawn(watch::run(cameras.clone(), devices));
         (cameras, task)
@@ -171,6 +199,11 @@ impl Cameras {
     /// Changes from now on.
     pub fn events(&self) -> broadcast::Receiver<CameraEvent> {
         self.0.events.subscribe()
+    }
+
+    /// Changes of controls from now on, by whomever they are made. Those of others are heard while the camera streams.
+    pub fn control_changes(&self) -> broadcast::Receiver<ControlChange> {
+        self.0.control_changes.subscribe()
     }
 
     pub(super) fn registry(&self) -> MutexGuard<'_, Registry> {

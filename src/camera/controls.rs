@@ -9,14 +9,22 @@ use std::{
 
 use tokio::{
     sync::{Mutex as Turn, oneshot},
+    task::JoinHandle,
     time::timeout,
 };
 
-use super::{cameras::Cameras, registry::CameraState};
+use super::{
+    cameras::Cameras,
+    identity::Marks,
+    registry::{CameraRecord, CameraState},
+};
 use crate::{
-    device::control::{self, Control, ControlValue},
+    device::{
+        Device,
+        control::{self, Control, ControlValue, Kept},
+    },
     error::{Error, Kind, Result},
-    id::TEST_PATTERN,
+    id::{CameraId, TEST_PATTERN},
 };
 
 /// How long a driver may take, the requests before this one included. Below the deadline of a command, so that it is
@@ -33,8 +41,8 @@ impl Cameras {
     ///
     /// Error: there is no such camera, it is not plugged in or has no controls, or its driver fails or is silent.
     pub async fn controls(&self, device: &str) -> Result<(String, Vec<Control>)> {
-        let (name, node) = self.node(device)?;
-        Ok((name, self.0.desks.ask(node, control::read).await?))
+        let (id, device, _) = self.reached(device)?;
+        Ok((id.to_string(), self.0.desks.ask(device.node, control::read).await?))
     }
 
     /// Sets controls, all or none, as [`control::set`] does, and gives the camera's name and what they are set to.
@@ -45,34 +53,96 @@ impl Cameras {
         device: &str,
         wishes: BTreeMap<String, ControlValue>,
     ) -> Result<(String, BTreeMap<String, Option<ControlValue>>)> {
-        let (name, node) = self.node(device)?;
-        let set = self.0.desks.ask(node, move |node| control::set(node, &wishes)).await?;
-        tracing::info!(camera = name, controls = ?set, "controls set");
-        Ok((name, set))
+        let (id, device, remember) = self.reached(device)?;
+        let (cameras, marks) = (self.clone(), Marks::of(&device));
+        let set = move |node: &Path| {
+            let ear = cameras.0.ears.of(id);
+            let set = control::set(node, &wishes)?;
+            cameras.tell_unheard(id, ear.as_deref(), &set);
+            if remember {
+                not_kept(id, cameras.0.remembered.note(id, &marks, &set));
+            }
+            Ok(set)
+        };
+        let set = self.0.desks.ask(device.node, set).await?;
+        let now: BTreeMap<_, _> = set.into_iter().map(|set| (set.name, set.now)).collect();
+        tracing::info!(camera = %id, controls = ?now, "controls set");
+        Ok((id.to_string(), now))
     }
 
-    /// Sets all controls to their defaults, as [`control::reset`] does, and gives the camera's name and all of them.
+    /// Sets all controls to their defaults, as [`control::reset`] does, and gives the camera's name and all of them. What
+    /// they were set to is forgotten.
     ///
     /// Error: as [`controls`](Self::controls), or the driver refuses a default.
     pub async fn reset_controls(&self, device: &str) -> Result<(String, Vec<Control>)> {
-        let (name, node) = self.node(device)?;
-        let controls = self.0.desks.ask(node, control::reset).await?;
-        tracing::info!(camera = name, "controls reset");
-        Ok((name, controls))
+        let (id, device, _) = self.reached(device)?;
+        let cameras = self.clone();
+        let reset = move |node: &Path| {
+            let ear = cameras.0.ears.of(id);
+            let (controls, changed) = control::reset(node)?;
+            cameras.tell_unheard(id, ear.as_deref(), &changed);
+            not_kept(id, cameras.0.remembered.forget(id));
+            Ok(controls)
+        };
+        let controls = self.0.desks.ask(device.node, reset).await?;
+        tracing::info!(camera = %id, "controls reset");
+        Ok((id.to_string(), controls))
     }
 
-    /// A camera's name and the node of its device.
-    fn node(&self, device: &str) -> Result<(String, PathBuf)> {
+    /// Begins to set the controls of a camera that was plugged in to what the configuration says and what they were set to
+    /// before. `None`: there is nothing to set.
+    pub(super) fn restore_controls(&self, id: CameraId, device: &Device, pin: Option<usize>) -> Option<JoinHandle<()>> {
+        let policy = &self.0.offer.service(pin).controls;
+        let remembered = if policy.restore { self.0.remembered.of(id, &Marks::of(device)) } else { BTreeMap::new() };
+        let mut values: BTreeMap<_, _> =
+            remembered.into_iter().map(|(name, value)| (name, Kept::Value(value))).collect();
+        values.extend(policy.fixed.iter().map(|(name, text)| (name.clone(), Kept::Written(text.clone()))));
+        (!values.is_empty()).then(|| tokio::spawn(self.clone().restore(id, device.node.clone(), values)))
+    }
+
+    async fn restore(self, id: CameraId, node: PathBuf, values: BTreeMap<String, Kept>) {
+        let cameras = self.clone();
+        let restore = move |node: &Path| {
+            // It may have been another one's turn for long.
+            if cameras.record(id).and_then(|record| record.device).is_none_or(|device| device.node != node) {
+                return Ok(());
+            }
+            let ear = cameras.0.ears.of(id);
+            let restored = control::restore(node, &values)?;
+            cameras.tell_unheard(id, ear.as_deref(), &restored.set);
+            for (name, refusal) in &restored.refused {
+                let inactive = matches!(refusal.kind(), Kind::InvalidState { state, .. } if state == "inactive");
+                match values.get(name) {
+                    // Whoever set it has turned an automatism on since.
+                    Some(Kept::Value(_)) if inactive => tracing::debug!(camera = %id, "left as it is: {refusal}"),
+                    _ => tracing::warn!(camera = %id, "not set again: {}", refusal.chain()),
+                }
+            }
+            let set: BTreeMap<_, _> = restored.set.iter().map(|set| (&set.name, &set.now)).collect();
+            tracing::info!(camera = %id, controls = ?set, "controls set again");
+            Ok(())
+        };
+        if let Err(error) = self.0.desks.ask(node, restore).await {
+            tracing::warn!(camera = %id, "its controls are not what they were set to: {}", error.chain());
+        }
+    }
+
+    fn record(&self, id: CameraId) -> Option<CameraRecord> {
+        self.registry().list().into_iter().find(|record| record.id == id)
+    }
+
+    /// A camera, its device, and whether it is remembered what its controls are set to.
+    fn reached(&self, device: &str) -> Result<(CameraId, Device, bool)> {
         let name = self.find(device)?;
         if name == TEST_PATTERN {
             let kind = Kind::Unsupported { feature: "camera controls".into() };
             return Err(Error::new(kind, "the test pattern has no controls; plug in a camera"));
         }
-        let records = self.registry().list();
-        let record = records.into_iter().find(|record| record.id.to_string() == name);
-        let record = record.ok_or_else(|| Error::not_found("camera", device))?;
+        let record = self.record(name.parse()?).ok_or_else(|| Error::not_found("camera", device))?;
         match (record.state, record.device) {
-            (CameraState::Attached { .. }, Some(hardware)) => Ok((name, hardware.node)),
+            (CameraState::Attached { pin }, Some(hardware)) => {
+                Ok((record.id, hardware, self.0.offer.service(pin).controls.restore))
+            }
             // Among others: its device cannot be told from another one.
             (CameraState::Troubled(reason), _) => Err(reason),
             (CameraState::Absent | CameraState::Attached { .. }, _) => {
@@ -83,9 +153,16 @@ impl Cameras {
     }
 }
 
+/// What is set is set, whether it is remembered or not.
+fn not_kept(id: CameraId, saved: Result<()>) {
+    if let Err(error) = saved {
+        tracing::error!(camera = %id, "its controls will not be set again after a restart: {}", error.chain());
+    }
+}
+
 impl Desks {
     /// Does `work` with the node when it is its turn.
-    async fn ask<T: Send + 'static>(
+    pub(super) async fn ask<T: Send + 'static>(
         &self,
         node: PathBuf,
         work: impl FnOnce(&Path) -> Result<T> + Send + 'static,

@@ -1,11 +1,12 @@
 //! The task between the kernel's devices and the paths: what the registry says is carried out, and whoever listens is
 //! told when a camera is no longer as it was.
 
-use std::{collections::BTreeMap, sync::atomic::Ordering};
+use std::{collections::BTreeMap, sync::atomic::Ordering, time::Duration};
 
 use tokio::{
     sync::{broadcast::error::RecvError, mpsc},
-    task::spawn_blocking,
+    task::{JoinSet, spawn_blocking},
+    time::timeout,
 };
 
 use super::{
@@ -18,10 +19,20 @@ use crate::{
     pipeline::{CaptureRequest, Source},
 };
 
+/// How long a camera's stream waits for its controls to be set, so that its first pictures are as they should be and
+/// what cannot be set while it streams is set before. A driver that takes longer does not answer.
+const HEAD_START: Duration = Duration::from_secs(2);
+
 /// Follows the devices to their end, and the paths to theirs.
 pub(super) async fn run(cameras: Cameras, mut devices: mpsc::Receiver<DeviceEvent>) {
     let mut path_events = cameras.0.paths.events();
-    let mut watch = Watch { cameras, told: BTreeMap::new(), test_pattern: false };
+    let mut watch = Watch {
+        cameras,
+        told: BTreeMap::new(),
+        test_pattern: false,
+        waiting: BTreeMap::new(),
+        head_starts: JoinSet::new(),
+    };
     watch.follow_test_pattern().await;
     watch.tell();
     let mut watching = true;
@@ -34,10 +45,12 @@ pub(super) async fn run(cameras: Cameras, mut devices: mpsc::Receiver<DeviceEven
                     watch.cameras.0.watching.store(false, Ordering::Relaxed);
                 }
             },
+            Some(Ok(id)) = watch.head_starts.join_next() => watch.begin(id).await,
             // A path's trouble is its camera's. Behind or not, the list is looked at whole.
             event = path_events.recv() => if matches!(event, Err(RecvError::Closed)) { return },
         }
         watch.tell();
+        watch.cameras.follow_controls();
     }
 }
 
@@ -46,6 +59,9 @@ struct Watch {
     /// How listeners know each camera.
     told: BTreeMap<String, &'static str>,
     test_pattern: bool,
+    /// Cameras whose controls are being set first.
+    waiting: BTreeMap<CameraId, CaptureRequest>,
+    head_starts: JoinSet<CameraId>,
 }
 
 impl Watch {
@@ -56,6 +72,7 @@ impl Watch {
                 Change::Attached { id, device, capture, pin } => self.attach(id, &device, capture, pin).await,
                 Change::Detached { id } => {
                     tracing::info!(camera = %id, "unplugged");
+                    self.waiting.remove(&id);
                     self.set_source(&id.to_string(), None).await;
                 }
                 Change::Troubled { id, reason } => tracing::warn!(camera = %id, "{}", reason.chain()),
@@ -65,13 +82,28 @@ impl Watch {
         self.follow_test_pattern().await;
     }
 
-    async fn attach(&self, id: CameraId, device: &Device, capture: Capture, pin: Option<usize>) {
+    async fn attach(&mut self, id: CameraId, device: &Device, capture: Capture, pin: Option<usize>) {
         tracing::info!(camera = %id, node = %device.node.display(), name = device.name, driver = capture.driver,
             modes = capture.modes.len(), "plugged in");
-        let offer = &self.cameras.0.offer;
-        let service = pin.and_then(|entry| offer.pinned.get(entry)).unwrap_or(&offer.default);
+        let service = self.cameras.0.offer.service(pin);
         let source = Source::Camera { node: device.node.clone(), driver: capture.driver, modes: capture.modes };
-        self.serve(&id.to_string(), service, source).await;
+        self.cameras.0.paths.add(&id.to_string(), service.settings.clone());
+        self.waiting.insert(id, CaptureRequest { source, wanted: service.wanted.clone() });
+        match self.cameras.restore_controls(id, device, pin) {
+            None => self.begin(id).await,
+            Some(restored) => drop(self.head_starts.spawn(async move {
+                // Set or not, and how far it got: it has been logged, or will be.
+                let _ = timeout(HEAD_START, restored).await;
+                id
+            })),
+        }
+    }
+
+    /// Gives a camera's path its source, unless the camera is gone again.
+    async fn begin(&mut self, id: CameraId) {
+        if let Some(request) = self.waiting.remove(&id) {
+            self.set_source(&id.to_string(), Some(request)).await;
+        }
     }
 
     /// Offers the test pattern when it is due, and takes it away when it is not.
@@ -83,17 +115,14 @@ impl Watch {
         self.test_pattern = due;
         if due {
             tracing::info!(path = TEST_PATTERN, "no camera is plugged in, or none is wanted: offering a test pattern");
-            self.serve(TEST_PATTERN, &self.cameras.0.offer.default, Source::Test).await;
+            let Service { wanted, settings, .. } = &self.cameras.0.offer.default;
+            self.cameras.0.paths.add(TEST_PATTERN, settings.clone());
+            let request = CaptureRequest { source: Source::Test, wanted: wanted.clone() };
+            self.set_source(TEST_PATTERN, Some(request)).await;
         } else {
             tracing::info!(path = TEST_PATTERN, "a camera is plugged in: the test pattern goes");
             self.set_source(TEST_PATTERN, None).await;
         }
-    }
-
-    async fn serve(&self, path: &str, service: &Service, source: Source) {
-        self.cameras.0.paths.add(path, service.settings.clone());
-        let request = CaptureRequest { source, wanted: service.wanted.clone() };
-        self.set_source(path, Some(request)).await;
     }
 
     async fn set_source(&self, path: &str, source: Option<CaptureRequest>) {

@@ -12,6 +12,7 @@ use super::{
     cameras::OneCamera,
 };
 use crate::{
+    camera::ControlChange,
     device::control::{Control as DeviceControl, ControlKind, ControlValue, MenuItem as DeviceMenuItem},
     error::{Error, Result},
 };
@@ -178,6 +179,27 @@ fn wish(name: &str, value: &Value) -> Result<ControlValue> {
         let rule = "must be a whole number of 64 bits, true or false, or a string";
         Error::invalid_param(format!("controls.{name}"), rule, "get_camera_controls says which of them")
     })
+}
+
+/// What is told when controls are not as they were: `camera.control_change`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ControlsChanged {
+    device: String,
+    /// The values they have now, by name.
+    controls: BTreeMap<String, Setting>,
+    /// Those that have an effect now and had none, or the other way round, with what they are now.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    inactive: BTreeMap<String, bool>,
+    /// Those that can be set now and could not, or the other way round, with what they are now.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    grabbed: BTreeMap<String, bool>,
+}
+
+impl From<ControlChange> for ControlsChanged {
+    fn from(ControlChange { device, changes }: ControlChange) -> Self {
+        let controls = changes.values.into_iter().map(|(name, value)| (name, value.into())).collect();
+        Self { device, controls, inactive: changes.inactive, grabbed: changes.grabbed }
+    }
 }
 
 impl From<ControlValue> for Setting {

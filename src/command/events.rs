@@ -18,8 +18,9 @@ use crate::error::Result;
 
 /// Every topic there is. `system.startup` is there for clients that name it: when the service starts, nobody has
 /// subscribed yet.
-pub const TOPICS: [&str; 10] = [
+pub const TOPICS: [&str; 11] = [
     "camera.connected",
+    "camera.control_change",
     "camera.disconnected",
     "camera.status_change",
     "recording.error",

@@ -3,7 +3,10 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Timestamp, cameras::Camera, events::TOPICS, health::Condition, notification::RecordingStatus};
+use super::{
+    Timestamp, cameras::Camera, controls::ControlsChanged, events::TOPICS, health::Condition,
+    notification::RecordingStatus,
+};
 
 /// The parameters of a notification.
 pub trait Notice: Serialize + JsonSchema {
@@ -59,6 +62,8 @@ impl Notice for Event<'_> {
 pub enum EventData {
     /// `camera.…`: the camera as it is now.
     Camera(Camera),
+    /// `camera.control_change`.
+    Controls(ControlsChanged),
     /// `recording.…`.
     Recording(RecordingUpdate),
     /// `snapshot.taken`.

@@ -16,7 +16,7 @@ use super::{
     notice::{Event, EventData, Notice, RecordingUpdate},
     recordings::whole_seconds,
 };
-use crate::{error::Error, path::PathEvent};
+use crate::{camera::ControlChange, error::Error, path::PathEvent};
 
 /// How a recording has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -47,6 +47,8 @@ pub enum News {
         /// The status it had; `None` for one that was not there.
         before: Option<Status>,
     },
+    /// `camera.control_change`.
+    Controls(ControlChange),
     /// `recording_status_update`, and `recording.…`.
     Recording {
         /// The camera.
@@ -118,6 +120,7 @@ impl News {
                 };
                 came_or_went.into_iter().chain(["camera.status_change"]).collect()
             }
+            Self::Controls(_) => vec!["camera.control_change"],
             Self::Recording { status: RecordingStatus::Started, .. } => vec!["recording.start"],
             Self::Recording { status: RecordingStatus::Stopped, .. } => vec!["recording.stop"],
             Self::Recording { status: RecordingStatus::Error, .. } => vec!["recording.error"],
@@ -130,6 +133,7 @@ impl News {
     fn device(&self) -> Option<&str> {
         match self {
             Self::Camera { view, .. } => Some(&view.device),
+            Self::Controls(change) => Some(&change.device),
             Self::Recording { device, .. } | Self::Snapshot { device, .. } => Some(device),
             Self::Health(_) | Self::Shutdown => None,
         }
@@ -138,6 +142,7 @@ impl News {
     fn data(&self, caller: &Caller, gateway: &Gateway) -> EventData {
         match self {
             Self::Camera { view, .. } => EventData::Camera(view.shown_to(caller, gateway)),
+            Self::Controls(change) => EventData::Controls(change.clone().into()),
             Self::Recording { device, status, filename, duration, error } => EventData::Recording(RecordingUpdate {
                 device: device.clone(),
                 status: *status,
@@ -186,13 +191,15 @@ impl News {
 /// A camera is announced when clients would see it differently, and not because something happened to it.
 pub async fn announce(gateway: Arc<Gateway>) {
     let (mut cameras, mut paths) = (gateway.cameras.events(), gateway.paths.events());
+    let mut controls = gateway.cameras.control_changes();
     let mut known: HashMap<String, View> = by_device(&gateway);
     let mut condition = gateway.health().status();
     loop {
         let event = tokio::select! {
             biased;
-            event = next(&mut paths) => event,
-            event = next(&mut cameras) => event.map(|_| None::<PathEvent>),
+            event = next(&mut paths) => event.map(|event| event.and_then(News::of)),
+            event = next(&mut cameras) => event.map(|_| None),
+            change = next(&mut controls) => change.map(|change| change.map(News::Controls)),
             () = gateway.stopping.cancelled() => None,
         };
         let Some(event) = event else { break };
@@ -206,7 +213,7 @@ pub async fn announce(gateway: Arc<Gateway>) {
             tell(&gateway, News::Camera { view: gone.disconnected(), before });
         }
         known = now;
-        if let Some(news) = event.and_then(News::of) {
+        if let Some(news) = event {
             tell(&gateway, news);
         }
         let (before, now) = (condition, gateway.health().status());
@@ -237,5 +244,31 @@ async fn next<E: Clone>(events: &mut Receiver<E>) -> Option<Option<E>> {
             Some(None)
         }
         Err(RecvError::Closed) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::control::{Changes, ControlValue};
+
+    #[test]
+    fn changed_controls_are_an_event_about_their_camera_and_nothing_else() {
+        let changes = Changes {
+            values: [
+                ("automatic".to_owned(), ControlValue::Boolean(false)),
+                ("label".to_owned(), ControlValue::Text("x".into())),
+            ]
+            .into(),
+            inactive: [("gain".to_owned(), false)].into(),
+            ..Changes::default()
+        };
+        let news = News::Controls(ControlChange { device: "camera0".into(), changes: changes.clone() });
+        assert_eq!(news.topics(), ["camera.control_change"]);
+        assert_eq!((news.standing(), news.device()), (None, Some("camera0")));
+        let data = EventData::Controls(ControlChange { device: "camera0".into(), changes }.into());
+        let written = json!({ "device": "camera0", "controls": { "automatic": false, "label": "x" },
+                              "inactive": { "gain": false } });
+        assert_eq!(json!(data), written);
     }
 }

@@ -1,6 +1,6 @@
 //! Section `camera` (also written `cameras`): finding cameras, and what is fixed for single ones.
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use super::{encoder::EncoderKind, section::Section, unit::BitRate, value::words};
 use crate::{
@@ -19,6 +19,8 @@ pub struct Camera {
     /// Whether a camera streams from plug to unplug. Off: from the first reader until
     /// [`Streams::close_after`](super::Streams::close_after) the last.
     pub auto_start_streams: bool,
+    /// Whether what controls are set to is remembered, and set again when a camera is plugged in.
+    pub restore_controls: bool,
     /// When a test-pattern camera is offered.
     pub test_pattern: TestPattern,
     /// What is fixed for single devices. The first that matches counts.
@@ -56,6 +58,10 @@ pub struct Pin {
     pub codec: Option<Codec>,
     /// Whether it streams without readers.
     pub auto_start: Option<bool>,
+    /// Whether what its controls are set to is remembered, and set again.
+    pub restore_controls: Option<bool>,
+    /// What its controls are set to when it is plugged in, by name. The device says what these are and take.
+    pub controls: BTreeMap<String, String>,
     /// Whether it is no camera of ours.
     pub ignore: bool,
 }
@@ -92,6 +98,7 @@ impl Default for Camera {
             discovery_enabled: true,
             detection_timeout: Duration::from_secs(5),
             auto_start_streams: true,
+            restore_controls: true,
             test_pattern: TestPattern::Auto,
             devices: Vec::new(),
         }
@@ -105,6 +112,7 @@ impl Camera {
         let valid = "a time from 100ms to 60s".to_owned();
         s.bounded("detection_timeout", &mut self.detection_timeout, |time| range.contains(time), valid);
         s.value("auto_start_streams", &mut self.auto_start_streams);
+        s.value("restore_controls", &mut self.restore_controls);
         s.value("test_pattern", &mut self.test_pattern);
         let mut ids: Vec<CameraId> = Vec::new();
         self.devices = s.sections("devices", |s| {
@@ -133,6 +141,8 @@ impl Pin {
         s.bounded("bitrate", &mut pin.bitrate, |rate| rate.is_none_or(BitRate::is_sane), BitRate::sane());
         s.value("codec", &mut pin.codec);
         s.value("auto_start", &mut pin.auto_start);
+        s.value("restore_controls", &mut pin.restore_controls);
+        pin.controls = s.texts("controls");
         s.value("ignore", &mut pin.ignore);
         pin
     }

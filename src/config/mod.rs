@@ -56,7 +56,7 @@ const FILE_BYTES: u64 = 1 << 20;
 /// Everything that can be configured. `Config::default()` is what an empty file means.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// Folder of what must outlive the service: camera identities, generated keys.
+    /// Folder of what must outlive the service: camera identities, what their controls are set to, generated keys.
     pub state_directory: PathBuf,
     /// Folder whose files replace the launch files in the binary, one by one.
     pub pipelines_directory: Option<PathBuf>,

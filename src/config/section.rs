@@ -3,7 +3,7 @@
 //! A section's keys are the ones its struct asks for: that list is what "valid:" shows and where the nearest key is
 //! looked for, so there is no second list to keep in step.
 
-use std::{fmt::Display, ops::RangeInclusive, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fmt::Display, ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use super::{
     document::{Data, Entry, Node},
@@ -186,6 +186,23 @@ impl<'a> Section<'a> {
             Section::walk(node, &path, self.findings, |section| values.push(fill(section)));
         }
         values
+    }
+
+    /// A section of texts under names that only somebody else can judge.
+    pub fn texts(&mut self, key: &'static str) -> BTreeMap<String, String> {
+        let mut texts = BTreeMap::new();
+        let Some(entry) = self.entry(key) else { return texts };
+        Section::walk(&entry.node, &entry.written, self.findings, |section| {
+            for entry in std::mem::take(&mut section.entries) {
+                if entry.node.is_null() {
+                    let problem = Diagnostic::new(&entry.place, &entry.written, "is empty");
+                    section.findings.problems.push(problem.valid("a value; \"\" for an empty text"));
+                } else if let Some(text) = section.scalar(&entry.node, &entry.written, |_| true, &String::valid()) {
+                    texts.insert(entry.key.clone(), text);
+                }
+            }
+        });
+        texts
     }
 
     /// Complains about a value that breaks a rule beyond its type. `key` may be absent or of an inner section; the

@@ -21,8 +21,9 @@ OUT = Path(os.environ.get("LAB_OUT", "/tmp/lab-out"))
 # On the guest's memory file system: the shared folder is for what the host is to see.
 FILES = Path("/run/lab")
 
-# Serial numbers the configuration knows: a webcam whose MJPEG goes out as it is, and one that waits for a reader.
-UNTOUCHED, ON_DEMAND = "UNTOUCHED", "ONDEMAND"
+# Serial numbers the configuration knows: a webcam whose MJPEG goes out as it is, one that waits for a reader, and one
+# whose controls have values of the configuration's, and no others.
+UNTOUCHED, ON_DEMAND, PINNED = "UNTOUCHED", "ONDEMAND", "PINNED"
 
 # A user who may do nothing in particular.
 NOBODY = 65534
@@ -80,6 +81,8 @@ class Service:
                 "devices": [
                     {"match": {"serial": UNTOUCHED}, "codec": "mjpeg"},
                     {"match": {"serial": ON_DEMAND}, "auto_start": False},
+                    {"match": {"serial": PINNED}, "restore_controls": False,
+                     "controls": {"contrast": "33", "no_such_control": "on"}},
                 ],
             },
             "streams": {"width": WIDTH, "height": HEIGHT, "start_timeout": "60s", "frame_timeout": "10s",

@@ -1,8 +1,8 @@
 //! The identities on disk: `identity.json` in the state folder, versioned.
 //!
-//! It is written whole or not at all. A file that cannot be understood is set aside under a new name, never overwritten: it can be
-//! repaired and put back while the service is stopped. Until then cameras get names as if they were new, which the
-//! log says as an error.
+//! A power cut leaves the old file or the new one. A file that cannot be understood is set aside under a new name, never
+//! overwritten: it can be repaired and put back while the service is stopped. Until then cameras get names as if they
+//! were new, which the log says as an error.
 
 use std::{collections::BTreeSet, path::Path};
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Control, ControlKind, ControlValue};
+use super::{Control, ControlKind, ControlValue, Kept};
 use crate::error::{Error, Kind, Result};
 
 /// A control and the value it is to have, which fits.
@@ -32,22 +32,11 @@ pub(super) fn check(controls: &[Control], wishes: &BTreeMap<String, ControlValue
             let rule = format!("is there twice: \"{name}\" is the same control");
             return Err(Error::invalid_param(control.param(), rule, "send one value for each control"));
         }
-        if control.read_only {
-            let hint = "leave it out: the driver only shows it";
-            return Err(Error::invalid_param(control.param(), "is read-only", hint));
-        }
-        let value = fitting(control, wish)
-            .map_err(|(rule, hint)| Error::invalid_param(control.param(), format!("{rule}, not {wish}"), hint))?;
-        changes.push(Change { control: control.clone(), value });
+        changes.push(allowed(control, wish)?);
     }
     for Change { control, .. } in &changes {
         if control.grabbed {
-            let kind = Kind::InvalidState { state: "grabbed".into(), allowed: vec!["free"] };
-            let message = format!(
-                "{} cannot be set while the camera is in use as it is: stop what uses the camera",
-                control.param()
-            );
-            return Err(Error::new(kind, message));
+            return Err(grabbed(control));
         }
         // A switch in the same request may make it active. Whether it did is seen when that has been set.
         let switched = |change: &Change| {
@@ -60,6 +49,43 @@ pub(super) fn check(controls: &[Control], wishes: &BTreeMap<String, ControlValue
         }
     }
     Ok(changes)
+}
+
+/// The change that sets a control again. Error: as [`check`], whether the control is inactive or not.
+pub(super) fn again(controls: &[Control], name: &str, kept: &Kept) -> Result<Change> {
+    let control = find(controls, name)?;
+    let change = match kept {
+        Kept::Value(value) => allowed(control, value),
+        Kept::Written(text) => allowed(control, &meant(control.kind, text)),
+    };
+    change.and_then(|change| if control.grabbed { Err(grabbed(control)) } else { Ok(change) })
+}
+
+/// What a text of the configuration means for a control of this kind. What it cannot mean stays a text.
+fn meant(kind: ControlKind, text: &str) -> ControlValue {
+    let word = text.to_ascii_lowercase();
+    let number = || text.trim().parse().ok().or_else(|| i64::from_str_radix(word.strip_prefix("0x")?, 16).ok());
+    let meant = match kind {
+        ControlKind::Text => None,
+        ControlKind::Boolean | ControlKind::Button => match word.as_str() {
+            "true" | "yes" | "on" | "1" => Some(ControlValue::Boolean(true)),
+            "false" | "no" | "off" | "0" => Some(ControlValue::Boolean(false)),
+            _ => None,
+        },
+        _ => number().map(ControlValue::Integer),
+    };
+    meant.unwrap_or_else(|| ControlValue::Text(text.to_owned()))
+}
+
+/// The change that a wish asks for, if the control ever takes it.
+fn allowed(control: &Control, wish: &ControlValue) -> Result<Change> {
+    if control.read_only {
+        let hint = "leave it out: the driver only shows it";
+        return Err(Error::invalid_param(control.param(), "is read-only", hint));
+    }
+    let value = fitting(control, wish)
+        .map_err(|(rule, hint)| Error::invalid_param(control.param(), format!("{rule}, not {wish}"), hint))?;
+    Ok(Change { control: control.clone(), value })
 }
 
 /// What sets those of `controls` that are not at their default, can be set now, and are `wanted`.
@@ -80,6 +106,14 @@ pub(super) fn changed_since<'a>(before: &'a [Control], now: &[Control]) -> Vec<&
     let set = |old: &&Control| !(old.read_only || old.inactive || old.grabbed || old.volatile);
     let changed = |old: &&Control| now.iter().any(|new| new.id == old.id && new.value != old.value);
     before.iter().filter(set).filter(changed).collect()
+}
+
+/// The error for a control that cannot be set now.
+fn grabbed(control: &Control) -> Error {
+    let kind = Kind::InvalidState { state: "grabbed".into(), allowed: vec!["free"] };
+    let message =
+        format!("{} cannot be set while the camera is in use as it is: stop what uses the camera", control.param());
+    Error::new(kind, message)
 }
 
 /// The error for a control that has no effect now.

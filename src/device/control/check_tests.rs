@@ -180,6 +180,43 @@ fn what_a_switch_changed_beside_itself_is_found() {
     assert_eq!(names, ["brightness"]);
 }
 
+#[test]
+fn what_was_kept_is_asked_for_again_also_while_it_has_no_effect_yet() {
+    let kept = |name: &str, kept: Kept| again(&camera(), name, &kept).map(|change| change.value);
+    let written = |name: &str, words: &str| kept(name, Kept::Written(words.into()));
+    assert_eq!(kept("brightness", Kept::Value(number(-5))).unwrap(), number(-5));
+    // Inactive: the switch is set first.
+    assert_eq!(kept("white_balance_temperature", Kept::Value(number(3000))).unwrap(), number(3000));
+    for (name, words, value) in [
+        ("brightness", "-5", number(-5)),
+        ("white_balance_automatic", "off", ControlValue::Boolean(false)),
+        ("white_balance_automatic", "1", ON),
+        ("auto_exposure", "1", number(1)),
+        ("auto_exposure", "Manual Mode", number(1)),
+        // An entry whose name is a number is meant by its index.
+        ("iso", "2", number(2)),
+        ("pan_reset", "true", ON),
+        // Digits are a text where a text is wanted.
+        ("text", "1234", text("1234")),
+        ("bits", "0x80000001", number(0x8000_0001)),
+    ] {
+        assert_eq!(written(name, words).unwrap(), value, "{name} {words}");
+    }
+    for (name, words) in [
+        ("no_such_control", "1"),
+        ("brightness", "high"),
+        ("brightness", "-6"),
+        ("white_balance_automatic", "perhaps"),
+        ("auto_exposure", "2"),
+        ("frames", "1"),
+        ("gop_size", "2"),
+        ("text", "odd"),
+    ] {
+        let error = written(name, words).unwrap_err();
+        assert!(error.message().contains(&format!("controls.{name}")), "{name} {words}: {error}");
+    }
+}
+
 fn wish() -> impl Strategy<Value = ControlValue> {
     prop_oneof![
         any::<bool>().prop_map(ControlValue::Boolean),

@@ -1,22 +1,26 @@
 //! The controls of a camera: brightness, exposure and the like, read and set by V4L2's extended control ioctls.
 //!
-//! `check` judges a request before anything is set, `node` makes the ioctls, `describe` understands the answers.
-//! The node is opened for this once more, which V4L2 allows while pictures are taken from it. Every function here
-//! blocks for as long as the driver likes: call them on a thread that may be lost ([`on_thread`]).
+//! `check` judges a request before anything is set, `setting` carries it out or undoes it, `listen` hears what others
+//! change, `node` makes the ioctls, `describe` understands the answers. The node is opened for this once more, which
+//! V4L2 allows while pictures are taken from it. Every function here blocks for as long as the driver likes: call them
+//! on a thread that may be lost ([`on_thread`]).
 
 mod check;
 mod describe;
+mod listen;
 mod node;
+mod setting;
 
 use std::{
-    collections::BTreeMap,
     fmt,
     path::{Path, PathBuf},
     thread,
 };
 
+pub use listen::{Changes, Listener, listen};
+pub use setting::{Kept, Restored, WasSet, reset, restore, set};
+
 use crate::error::{Error, Kind, Result};
-use check::Change;
 use node::Node;
 
 /// What a control takes (`V4L2_CTRL_TYPE_*`).
@@ -129,107 +133,4 @@ pub fn on_thread<T>(
 /// Error: the device cannot be opened or asked.
 pub fn read(node: &Path) -> Result<Vec<Control>> {
     Node::open(node)?.controls()
-}
-
-/// Sets controls, all or none, and reads them back. The keys of `wishes` are names or ids (`9963776`, `0x980900`);
-/// those of the result are names. What cannot be read back is `None`.
-///
-/// Controls that others may depend on are set first, so that one request can turn exposure to manual and set it.
-///
-/// Error: `InvalidParams` and `InvalidState` name the control and the rule, the latter for one that cannot be set now;
-/// else the device failed. In each case what was set already has been put back.
-pub fn set(node: &Path, wishes: &BTreeMap<String, ControlValue>) -> Result<BTreeMap<String, Option<ControlValue>>> {
-    let node = Node::open(node)?;
-    let before = node.controls()?;
-    let changes = check::check(&before, wishes)?;
-    let now: Vec<_> = changes.iter().filter(|change| !change.control.inactive).cloned().collect();
-    node.test(&now)?;
-    let (first, rest) =
-        changes.iter().cloned().partition(|change| change.control.switches() && !change.control.inactive);
-    let mut setting = Setting::new(&node, before);
-    setting.round(first)?;
-    setting.round(rest)?;
-    let read_back = |change: &Change| (change.control.name.clone(), node.value(&change.control).ok().flatten());
-    Ok(changes.iter().map(read_back).collect())
-}
-
-/// Sets every control that can be set to its default, all or none, and reads all controls.
-///
-/// What is inactive in the end keeps its value: it has no effect. Buttons are not pressed.
-///
-/// Error: the device failed, or refused a default.
-pub fn reset(node: &Path) -> Result<Vec<Control>> {
-    let node = Node::open(node)?;
-    let mut setting = Setting::new(&node, node.controls()?);
-    // What is active now first, for a switch that goes back to automatic makes it inactive; and again what the
-    // switches have made active.
-    for round in [Round::Dependent, Round::Switches, Round::Dependent] {
-        let due = check::to_default(&node.controls()?, |control| {
-            control.switches() == (round == Round::Switches) && !setting.touched(control.id)
-        });
-        setting.round(due)?;
-    }
-    node.controls()
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Round {
-    Switches,
-    Dependent,
-}
-
-/// Changes under way, and how to undo them.
-struct Setting<'a> {
-    node: &'a Node,
-    /// All controls as they were before.
-    before: Vec<Control>,
-    /// What was changed; the latest last.
-    done: Vec<u32>,
-}
-
-impl<'a> Setting<'a> {
-    fn new(node: &'a Node, before: Vec<Control>) -> Self {
-        Self { node, before, done: Vec::new() }
-    }
-
-    fn touched(&self, id: u32) -> bool {
-        self.done.contains(&id)
-    }
-
-    /// Makes these changes, or undoes everything.
-    fn round(&mut self, changes: Vec<Change>) -> Result<()> {
-        let made = self.node.still_settable(&changes).and_then(|()| {
-            // From here on some may be set and others not.
-            self.done.extend(changes.iter().map(|change| change.control.id));
-            self.node.set(&changes)
-        });
-        made.inspect_err(|error| {
-            tracing::info!(node = %self.node, %error, "controls were not set");
-            self.undo();
-        })
-    }
-
-    /// Puts the old values back.
-    fn undo(&self) {
-        // The latest first: a dependent control while what it depends on still lets it be set.
-        for id in self.done.iter().rev() {
-            self.put_back(self.before.iter().filter(|control| control.id == *id));
-        }
-        // Drivers change dependent controls when a switch is set: one that leaves automatic gain takes over the gain of
-        // that moment.
-        match self.node.controls() {
-            Ok(now) => self.put_back(check::changed_since(&self.before, &now).into_iter()),
-            Err(error) => tracing::warn!(node = %self.node, %error, "controls may not be as they were"),
-        }
-    }
-
-    fn put_back<'b>(&self, controls: impl Iterator<Item = &'b Control>) {
-        for control in controls {
-            let Some(value) = control.value.clone() else { continue };
-            let back = Change { control: control.clone(), value };
-            if let Err(error) = self.node.set(std::slice::from_ref(&back)) {
-                tracing::warn!(node = %self.node, control = control.name, %error, "a control was not put back");
-            }
-        }
-    }
 }

@@ -4,7 +4,7 @@
 use std::{
     collections::HashSet,
     fmt, io,
-    os::fd::OwnedFd,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
 };
 
@@ -40,6 +40,12 @@ const USUAL_IDS: u32 = 64;
 pub(super) struct Node {
     file: OwnedFd,
     path: PathBuf,
+}
+
+impl AsFd for Node {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
 }
 
 impl fmt::Display for Node {
@@ -94,6 +100,24 @@ impl Node {
 
     /// All controls that have one value, with what they are set to. Classes, arrays and compounds are left out.
     pub(super) fn controls(&self) -> Result<Vec<Control>> {
+        let mut controls = self.described()?;
+        self.fill_in(&mut controls)?;
+        Ok(controls)
+    }
+
+    /// Reads what these are set to.
+    pub(super) fn fill_in(&self, controls: &mut [Control]) -> Result<()> {
+        for control in controls {
+            control.value = self.value(control)?;
+            if control.kind == ControlKind::Text {
+                control.default = self.text(control, CtrlWhich::Default).ok();
+            }
+        }
+        Ok(())
+    }
+
+    /// The controls without what they are set to.
+    pub(super) fn described(&self) -> Result<Vec<Control>> {
         let mut controls = Vec::new();
         let mut names = HashSet::new();
         let mut last = 0;
@@ -107,10 +131,6 @@ impl Node {
                 names.insert(control.name.clone());
             }
             control.menu = self.menu(&control)?;
-            control.value = self.value(&control)?;
-            if control.kind == ControlKind::Text {
-                control.default = self.text(&control, CtrlWhich::Default).ok();
-            }
             controls.push(control);
         }
         Ok(controls)

@@ -2,14 +2,17 @@
 from typing import Any
 
 import probe
+import v4l2
 from cameras import FIXTURE, Vivid, Webcam
 from fixture import Fixture
-from rpc import RpcError
+from rpc import Rpc, RpcError
 from scenarios import Lab, scenario
 from service import Service
 from wait import wait_for
 
 INVALID_PARAMS, INVALID_STATE, PERMISSION_DENIED, DEPENDENCY_FAILED = -32602, -32020, -32002, -32050
+
+TOPIC = "camera.control_change"
 
 
 def controls(service: Service, device: str) -> dict[str, dict]:
@@ -53,6 +56,32 @@ def plugged(service: Service) -> tuple[Vivid, str]:
         return next((camera["device"] for camera in service.connected() if camera.get("node") == vivid.node), None)
 
     return vivid, wait_for("vivid to be a camera", found)
+
+
+def subscribed(service: Service) -> Rpc:
+    """A socket that is told of changed controls."""
+    rpc = service.connect("viewer")
+    rpc.call("subscribe_events", topics=[TOPIC])
+    return rpc
+
+
+def wait_listening(service: Service, node: str) -> None:
+    """Waits until the service hears what others do to a camera's controls: a thread of its own does."""
+    thread = "thread hears-" + node.removeprefix("/dev/")
+    wait_for(f"{node} to be listened to", lambda: thread in service.resources())
+
+
+def told(rpc: Rpc, since: int) -> list[dict]:
+    """What was told of controls, in its order."""
+    return [event["data"] for method, event in rpc.notifications[since:] if method == "event"]
+
+
+def wait_told(rpc: Rpc, since: int, name: str, value: Any, member: str = "controls") -> dict:
+    """Waits for the event that says so, and returns it."""
+    def found() -> dict | None:
+        events = (event for method, event in rpc.notifications[since:] if method == "event")
+        return next((event for event in events if event["data"].get(member, {}).get(name) == value), None)
+    return wait_for(f"{name} to be told as {value}", found)
 
 
 @scenario
@@ -176,6 +205,12 @@ def controls_of_a_usb_webcam_disturb_no_frame(lab: Lab) -> None:
         assert put(service, device, brightness=round_, contrast=100 - round_) == {
             "brightness": round_, "contrast": 100 - round_}
     refused(service, device, INVALID_PARAMS, "contrast", brightness=77, contrast=101)
+    # Another program: told by uvcvideo as well.
+    wait_listening(service, webcam.nodes[0])
+    rpc = subscribed(service)
+    v4l2.set_control(webcam.nodes[0], there["contrast"]["id"], 33)
+    wait_told(rpc, 0, "contrast", 33)
+    rpc.close()
     reset = service.rpc.call("reset_camera_controls", device=device)["controls"]
     assert {control["name"]: control["value"] for control in reset} == {"brightness": 128, "contrast": 50}, reset
     reader.wait_frames(20)

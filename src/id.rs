@@ -4,6 +4,9 @@ use std::{fmt, str::FromStr};
 
 use crate::error::Error;
 
+/// The name of the test pattern, which is offered like a camera.
+pub const TEST_PATTERN: &str = "test";
+
 /// A physical camera, as clients name it: `camera0`, `camera1`, …
 ///
 /// The number belongs to the device itself, not to the order of plugging or to `/dev/videoN`; `camera::identity`

@@ -8,11 +8,11 @@
 //! | 7 | [`app`] | compose, run, drain |
 //! | 6 | [`api`] | HTTP, WebSocket, JSON |
 //! | 5 | [`command`] | what a caller may ask, and the reply |
-//! | 4 | [`camera`] | which device is camera0; hotplug |
+//! | 4 | [`camera`], [`external`] | which device is camera0, hotplug; streams of other machines |
 //! | 3 | [`path`] | one task per path: source, stream, readers, recorder |
 //! | 2 | [`device`], [`pipeline`], [`output`] | hands: kernel, GStreamer, disk |
-//! | 1 | [`media`] | launch files, samples, the pipelines' clock and bus |
-//! | 0 | [`error`], [`id`], [`mode`], [`frame`], [`stream`], [`config`] | words: no hardware, no network |
+//! | 1 | [`media`], [`state_file`] | launch files, samples, the pipelines' clock and bus; files of the state directory |
+//! | 0 | [`error`], [`id`], [`mode`], [`frame`], [`stream`], [`rtsp_url`], [`config`] | words: no hardware, no network |
 
 pub mod api;
 pub mod app;
@@ -21,6 +21,7 @@ pub mod command;
 pub mod config;
 pub mod device;
 pub mod error;
+pub mod external;
 pub mod frame;
 pub mod id;
 pub mod media;
@@ -28,4 +29,6 @@ pub mod mode;
 pub mod output;
 pub mod path;
 pub mod pipeline;
+pub mod rtsp_url;
+pub mod state_file;
 pub mod stream;

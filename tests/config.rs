@@ -187,13 +187,6 @@ fn a_file_of_an_existing_installation_loads_with_one_warning_for_each_key_withou
         "storage.block_percent",
         "storage.default_path",
         "storage.fallback_path",
-        "external_discovery.skydio.enabled",
-        "external_discovery.skydio.network_ranges",
-        "external_discovery.skydio.common_ports",
-        "external_discovery.skydio.stream_paths",
-        "external_discovery.skydio.known_ips",
-        "external_discovery.generic_uav.common_ports",
-        "external_discovery.generic_uav.stream_paths",
     ];
     assert_eq!(keys, expected);
     let config = loaded.config;
@@ -208,6 +201,20 @@ fn a_file_of_an_existing_installation_loads_with_one_warning_for_each_key_withou
     assert_eq!(config.recording.format, RecordingFormat::Mp4);
     assert_eq!(config.mediamtx.recordings_path, Path::new("/opt/camera-service/recordings"));
     assert_eq!(config.external_discovery.skydio.common_ports, [554, 8554]);
+}
+
+#[test]
+fn a_network_that_is_searched_is_small_and_a_path_is_one() {
+    let section = |what: &str| format!("external_discovery:\n  skydio:\n    {what}\n");
+    for network in ["10.0.0.0/19", "fd00::/64", "0.0.0.0/0"] {
+        let problem = problem(&section(&format!("network_ranges: [10.0.0.0/20, \"{network}\"]")));
+        assert_eq!(problem.key, "external_discovery.skydio.network_ranges[1]", "{problem}");
+        assert!(problem.valid.as_deref().unwrap().contains("at most 4096 addresses"), "{problem}");
+    }
+    let problem = problem(&section("stream_paths: [\"/a b\"]"));
+    assert_eq!(problem.key, "external_discovery.skydio.stream_paths", "{problem}");
+    let config = config(&section("network_ranges: [10.0.0.0/20, \"fd00::/116\"]"));
+    assert_eq!(config.external_discovery.skydio.network_ranges.len(), 2);
 }
 
 #[test]

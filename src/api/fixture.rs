@@ -32,6 +32,7 @@ use crate::{
     },
     config,
     device::{Capture, Device, DeviceEvent},
+    external,
     media::{self, launch::LaunchFiles},
     mode::{Mode, Rate},
     output::{
@@ -101,9 +102,19 @@ impl Served {
         let (devices, device_events) = mpsc::channel(16);
         let (cameras, _) = Cameras::spawn(registry, remembered, offer(folder.path()), paths.clone(), device_events);
 
+        let offered = offer(folder.path()).default.settings;
+        let own = external::OwnServer { host: None, port: rtsp_address.port };
+        let memory = external::Memory::load(&folder.path().join("external.json")).unwrap();
+        let settled = external::Settings { path: offered, own };
+        let streams = external::Streams::start(settled, memory.clone(), paths.clone()).await;
+        let stopping = CancellationToken::new();
+        let (discovery, _) = external::Discovery::start(Default::default(), memory, stopping.clone());
+
         let secret = Secret::new("0123456789abcdef0123456789abcdef").unwrap();
         let gateway = Arc::new(Gateway {
             cameras,
+            external: streams,
+            discovery,
             paths,
             folders,
             contents: Contents::default(),
@@ -129,7 +140,7 @@ impl Served {
             document: rpc::document("ws://localhost").unwrap(),
             warn_percent: 100,
             started: Instant::now(),
-            stopping: CancellationToken::new(),
+            stopping,
             all_told: CancellationToken::new(),
             subscribers: Default::default(),
             notifications: broadcast::channel(NOTIFICATIONS).0,

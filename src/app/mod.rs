@@ -23,6 +23,7 @@ use crate::{
     config::Config,
     device::{DeviceEvent, monitor},
     error::{Error, Kind, Result},
+    external,
     media::{self, launch::LaunchFiles},
     output::rtsp::RtspServer,
     path::{Parts, Paths},
@@ -97,8 +98,14 @@ impl App {
         let (cameras, camera_task) =
             Cameras::spawn(registry, hands.remembered, settings::offer(&config), paths.clone(), devices);
         let stopping = CancellationToken::new();
+        let served = settings::external(&config, hands.rtsp.port());
+        let streams = external::Streams::start(served, hands.external.clone(), paths.clone()).await;
+        let looked_for = config.external_discovery.clone();
+        let (discovery, _) = external::Discovery::start(looked_for, hands.external, stopping.clone());
         let gateway = Gateway {
             cameras: cameras.clone(),
+            external: streams,
+            discovery,
             paths: paths.clone(),
             folders,
             contents: Contents::default(),
@@ -210,6 +217,7 @@ struct Hands {
     encoders: Encoders,
     rtsp: Arc<RtspServer>,
     identities: Identities,
+    external: external::Memory,
     remembered: Remembered,
     secret: token::Secret,
     keys: keys::Keys,
@@ -231,6 +239,7 @@ impl Hands {
             encoders,
             rtsp: Arc::new(RtspServer::start(settings::rtsp(config), launch.clone())?),
             identities: Identities::load(&config.state_directory.join("identity.json"))?,
+            external: external::Memory::load(&config.state_directory.join("external.json"))?,
             remembered: Remembered::load(config.state_directory.join("controls.json"))?,
             secret: settings::secret(config)?,
             keys: keys::Keys::load(&api_keys_file(config)),

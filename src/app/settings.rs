@@ -8,6 +8,7 @@ use crate::{
     config::{self, Config},
     device::monitor,
     error::Result,
+    external,
     output::{
         rtsp::{ReaderEvent, RtspSettings},
         snapshot::SnapshotRequest,
@@ -136,6 +137,11 @@ pub(super) fn offer(config: &Config) -> Offer {
         },
         identities: config.state_directory.join("identity.json"),
     }
+}
+
+pub(super) fn external(config: &Config, rtsp_port: u16) -> external::Settings {
+    let own = external::OwnServer { host: config.mediamtx.host.clone(), port: rtsp_port };
+    external::Settings { path: path(config), own }
 }
 
 pub(super) fn defaults(config: &Config) -> Defaults {

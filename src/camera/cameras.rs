@@ -24,12 +24,10 @@ use super::{
 use crate::{
     device::{Capture, Device, DeviceEvent},
     error::{Error, Result},
+    id::TEST_PATTERN,
     path::{PathSettings, Paths, Phase},
     pipeline::Wanted,
 };
-
-/// The path of the test pattern, which is offered like a camera.
-pub const TEST_PATTERN: &str = "test";
 
 /// Events kept for a listener that is behind. One that falls further behind looks at the list instead.
 const EVENTS: usize = 256;

@@ -14,7 +14,6 @@ use tokio::{
 };
 
 use super::{
-    TEST_PATTERN,
     cameras::Cameras,
     identity::Marks,
     registry::{CameraRecord, CameraState},
@@ -25,7 +24,7 @@ use crate::{
         control::{self, Control, ControlValue, Kept},
     },
     error::{Error, Kind, Result},
-    id::CameraId,
+    id::{CameraId, TEST_PATTERN},
 };
 
 /// How long a driver may take, the requests before this one included. Below the deadline of a command, so that it is

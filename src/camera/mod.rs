@@ -11,11 +11,8 @@ pub mod identity;
 mod listening;
 pub mod registry;
 mod remembered;
-mod state_file;
 mod watch;
 
-pub use cameras::{
-    CameraEvent, CameraStatus, Cameras, Connection, ControlPolicy, Offer, Service, TEST_PATTERN, TestPattern,
-};
+pub use cameras::{CameraEvent, CameraStatus, Cameras, Connection, ControlPolicy, Offer, Service, TestPattern};
 pub use listening::ControlChange;
 pub use remembered::Remembered;

@@ -11,11 +11,12 @@ use std::{
 
 use serde_json::{Map, Value, json};
 
-use super::{identity::Marks, state_file};
+use super::identity::Marks;
 use crate::{
     device::control::{ControlKind, ControlValue, WasSet},
     error::{Error, Result},
     id::CameraId,
+    state_file,
 };
 
 /// What this code reads and writes.
@@ -94,7 +95,7 @@ impl Remembered {
         }
         let list: Vec<Value> = cameras.iter().map(|(id, camera)| camera.to_json(*id)).collect();
         let document = json!({ "version": VERSION, "cameras": list });
-        state_file::write(&self.file, format!("{document:#}\n").as_bytes())
+        state_file::write(&self.file, format!("{document:#}\n").as_bytes(), 0o644)
     }
 
     fn lock(&self) -> MutexGuard<'_, Cameras> {

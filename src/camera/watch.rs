@@ -10,12 +10,12 @@ use tokio::{
 };
 
 use super::{
-    cameras::{CameraEvent, CameraStatus, Cameras, Connection, Service, TEST_PATTERN},
+    cameras::{CameraEvent, CameraStatus, Cameras, Connection, Service},
     registry::Change,
 };
 use crate::{
     device::{Capture, Device, DeviceEvent},
-    id::CameraId,
+    id::{CameraId, TEST_PATTERN},
     pipeline::{CaptureRequest, Source},
 };
 

@@ -185,7 +185,7 @@ impl Command for Subscribe {
 
     async fn run(params: SubscribeParams, caller: &Caller, gateway: &Gateway) -> Result<Subscribed> {
         let mut filters = params.filters.unwrap_or_default();
-        filters.device = filters.device.map(|device| gateway.cameras.find(&device)).transpose()?;
+        filters.device = filters.device.map(|device| gateway.find(&device)).transpose()?;
         caller.subscriptions().add(params.topics.clone(), filters.device.as_deref());
         gateway.subscribers.add(caller);
         Ok(Subscribed { subscribed: true, topics: params.topics, filters })

@@ -10,9 +10,11 @@ use super::{
     files::Kind, retention::Retention,
 };
 use crate::{
-    camera::Cameras,
+    camera::{CameraStatus, Cameras, Connection},
+    error::{Error, Kind as Failure, Result},
+    external::{Discovery, ExternalStream, Streams},
     output::snapshot::SnapshotRequest,
-    path::{Folders, Paths, RecordingRequest},
+    path::{Folders, Paths, Phase, RecordingRequest},
 };
 
 /// Notifications kept for a client that is behind. One that falls further behind is dropped.
@@ -22,7 +24,11 @@ pub const NOTIFICATIONS: usize = 256;
 pub struct Gateway {
     /// The cameras.
     pub cameras: Cameras,
-    /// The paths they stream on.
+    /// The streams of other machines.
+    pub external: Streams,
+    /// Looks for more of them.
+    pub discovery: Discovery,
+    /// The paths they all stream on.
     pub paths: Paths,
     /// Where files are.
     pub folders: Folders,
@@ -78,6 +84,52 @@ impl Gateway {
     pub fn rtsp_url(&self, caller: &Caller, name: &str) -> String {
         let host = self.rtsp.host.as_deref().or(caller.host()).unwrap_or("localhost");
         format!("rtsp://{host}:{}/{name}", self.rtsp.port)
+    }
+
+    /// The name of what `device` means: a camera, as [`Cameras::find`] knows it, or an external stream. Error: neither.
+    pub fn find(&self, device: &str) -> Result<String> {
+        match self.external.find(device) {
+            Some(stream) => Ok(stream.name),
+            None => self.cameras.find(device),
+        }
+    }
+
+    /// What `device` means, as a camera is described. Error: neither a camera nor an external stream.
+    pub fn source(&self, device: &str) -> Result<CameraStatus> {
+        match self.external.find(device) {
+            Some(stream) => Ok(self.describe(stream)),
+            None => self.cameras.status(device),
+        }
+    }
+
+    /// Refuses what only a camera has, such as `feature`, where `device` means an external stream.
+    pub fn refuse_external(&self, device: &str, feature: &str) -> Result<()> {
+        match self.external.find(device) {
+            Some(stream) => {
+                let message =
+                    format!("\"{}\" is a stream of another machine, which has no {feature} here", stream.name);
+                Err(Error::new(Failure::Unsupported { feature: feature.into() }, message))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn describe(&self, stream: ExternalStream) -> CameraStatus {
+        let path = self.paths.status(&stream.name).ok();
+        let trouble = path.filter(|path| !matches!(path.phase, Phase::Streaming(_))).and_then(|path| path.trouble);
+        CameraStatus {
+            device: stream.name.clone(),
+            name: stream.name,
+            connection: trouble.map_or(Connection::Connected, Connection::Error),
+            hardware: None,
+            capture: None,
+        }
+    }
+
+    /// Every external stream, as a camera is seen: for those who are told when one changes.
+    pub fn external_views(&self) -> Vec<View> {
+        let streams = self.external.list().into_iter().map(|stream| self.describe(stream));
+        streams.map(|stream| View::new(&stream, self.paths.status(&stream.device).ok().as_ref())).collect()
     }
 
     /// Every camera as clients see it.

@@ -131,7 +131,7 @@ impl<L: Library> Command for List<L> {
     type Reply = FileList;
 
     async fn run(params: ListParams, _: &Caller, gateway: &Gateway) -> Result<FileList> {
-        let device = params.device.as_deref().map(|device| gateway.cameras.find(device)).transpose()?;
+        let device = params.device.as_deref().map(|device| gateway.find(device)).transpose()?;
         let Within(limit) = params.limit.unwrap_or(Within(USUAL_LIMIT));
         let Within(offset) = params.offset.unwrap_or(Within(0));
         let folder = gateway.folder(L::KIND).to_owned();

@@ -114,7 +114,7 @@ impl Command for Get {
             stream_metrics: Streams {
                 active_streams: paths.iter().filter(|path| path.stream.is_some()).count(),
                 total_streams: paths.len(),
-                total_viewers: cameras.values().map(|camera| camera.readers).sum(),
+                total_viewers: paths.iter().map(|path| gateway.paths.readers(&path.name).count).sum(),
             },
             recording_metrics: Recordings {
                 active_recordings: paths.iter().filter(|path| path.recording.is_some()).count(),

@@ -12,6 +12,7 @@ pub mod controls;
 mod credentials;
 pub mod discover;
 pub mod events;
+pub mod external;
 pub mod files;
 mod gateway;
 pub mod health;

@@ -219,7 +219,7 @@ pub async fn announce(gateway: Arc<Gateway>) {
 }
 
 fn by_device(gateway: &Gateway) -> HashMap<String, View> {
-    gateway.views().into_iter().map(|view| (view.device.clone(), view)).collect()
+    gateway.views().into_iter().chain(gateway.external_views()).map(|view| (view.device.clone(), view)).collect()
 }
 
 fn tell(gateway: &Gateway, news: News) {

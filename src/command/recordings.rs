@@ -90,7 +90,7 @@ impl Command for Start {
     type Reply = Started;
 
     async fn run(params: StartParams, _: &Caller, gateway: &Gateway) -> Result<Started> {
-        let device = gateway.cameras.find(&params.device)?;
+        let device = gateway.find(&params.device)?;
         let duration = params.duration.map(|Within(seconds)| seconds);
         let configured = gateway.defaults.recording;
         let asked = duration.map(|seconds| Duration::from_secs(seconds.into()));
@@ -149,7 +149,7 @@ impl Command for Stop {
     type Reply = Stopped;
 
     async fn run(params: OneCamera, _: &Caller, gateway: &Gateway) -> Result<Stopped> {
-        let device = gateway.cameras.find(&params.device)?;
+        let device = gateway.find(&params.device)?;
         let stopped = gateway.paths.stop_recording(&device).await?;
         Ok(Stopped {
             device,

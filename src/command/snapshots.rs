@@ -73,7 +73,7 @@ impl Command for Take {
     type Reply = Taken;
 
     async fn run(params: TakeParams, caller: &Caller, gateway: &Gateway) -> Result<Taken> {
-        let device = gateway.cameras.find(&params.device)?;
+        let device = gateway.find(&params.device)?;
         let request = params.request(gateway.defaults.snapshot);
         let name = params.filename.as_deref().map(FileName::parse).transpose()?;
         let taken = gateway.paths.snapshot(&device, request, name).await?;

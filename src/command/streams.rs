@@ -54,7 +54,7 @@ impl Command for GetUrl {
     type Reply = StreamUrl;
 
     async fn run(params: OneCamera, caller: &Caller, gateway: &Gateway) -> Result<StreamUrl> {
-        let camera = gateway.cameras.status(&params.device)?;
+        let camera = gateway.source(&params.device)?;
         let device = camera.device;
         // A camera that has not been plugged in since the start has no path yet.
         let path = gateway.paths.status(&device).ok();
@@ -174,7 +174,7 @@ impl Command for GetStatus {
     type Reply = StreamDetails;
 
     async fn run(params: OneCamera, _: &Caller, gateway: &Gateway) -> Result<StreamDetails> {
-        let device = gateway.cameras.find(&params.device)?;
+        let device = gateway.find(&params.device)?;
         // A camera that has not been plugged in since the start has no path yet.
         let path = gateway.paths.status(&device).ok();
         let readers = gateway.paths.readers(&device);
@@ -228,9 +228,11 @@ impl Command for List {
         let listed = |path: PathStatus| {
             let readers = gateway.paths.readers(&path.name);
             let node = path.plan.as_ref().and_then(|plan| plan.node.as_ref()).filter(|_| caller.sees_host());
-            let source = match node {
-                Some(node) => node.display().to_string(),
-                None => gateway.cameras.status(&path.name).map(|camera| camera.name).unwrap_or_default(),
+            let remote = path.plan.as_ref().and_then(|plan| plan.remote.as_ref());
+            let source = match (node, remote) {
+                (Some(node), _) => node.display().to_string(),
+                (None, Some(url)) => caller.url(url),
+                (None, None) => gateway.cameras.status(&path.name).map(|camera| camera.name).unwrap_or_default(),
             };
             Listed {
                 name: path.name,
@@ -271,7 +273,7 @@ impl Command for Start {
     type Reply = Started;
 
     async fn run(params: OneCamera, caller: &Caller, gateway: &Gateway) -> Result<Started> {
-        let device = gateway.cameras.find(&params.device)?;
+        let device = gateway.find(&params.device)?;
         let started = gateway.paths.start_streaming(&device).await?;
         Ok(Started {
             stream_name: device.clone(),
@@ -311,7 +313,7 @@ impl Command for Stop {
     type Reply = Stopped;
 
     async fn run(params: OneCamera, _: &Caller, gateway: &Gateway) -> Result<Stopped> {
-        let device = gateway.cameras.find(&params.device)?;
+        let device = gateway.find(&params.device)?;
         let stopped = gateway.paths.stop_streaming(&device).await?;
         let now = SystemTime::now();
         Ok(Stopped {

@@ -7,6 +7,13 @@ use super::{
     value::{Fault, Value},
 };
 
+/// Seconds that a scan may take at most.
+pub const LONGEST_SCAN: u64 = 3600;
+/// Seconds between two scans at most.
+pub const LONGEST_INTERVAL: u32 = 86_400;
+/// Bits of a network's address that may differ: every address is tried, and a typing error must not make that millions.
+const LARGEST: u8 = 12;
+
 /// Looking for RTSP streams of other machines.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ExternalDiscovery {
@@ -56,14 +63,14 @@ impl fmt::Display for Network {
 
 impl Value for Network {
     fn valid() -> String {
-        "a network such as 192.168.42.0/24".into()
+        "a network of at most 4096 addresses (IPv4 /20, IPv6 /116), such as 192.168.42.0/24".into()
     }
     fn read(text: &str) -> Result<Self, Fault> {
         let (address, prefix) = text.split_once('/').ok_or(Fault::Type)?;
         let address: IpAddr = address.parse().map_err(|_| Fault::Type)?;
         let prefix = u8::read(prefix)?;
         let bits = if address.is_ipv4() { 32 } else { 128 };
-        if prefix <= bits { Ok(Self { address, prefix }) } else { Err(Fault::Range) }
+        if (bits - LARGEST..=bits).contains(&prefix) { Ok(Self { address, prefix }) } else { Err(Fault::Range) }
     }
 }
 
@@ -83,8 +90,8 @@ impl Default for ExternalDiscovery {
 impl ExternalDiscovery {
     pub(super) fn read(&mut self, s: &mut Section<'_>) {
         s.value("enabled", &mut self.enabled);
-        s.time("scan_interval", &mut self.scan_interval, 0..=86_400);
-        s.time("scan_timeout", &mut self.scan_timeout, 1..=3600);
+        s.time("scan_interval", &mut self.scan_interval, 0..=LONGEST_INTERVAL.into());
+        s.time("scan_timeout", &mut self.scan_timeout, 1..=LONGEST_SCAN);
         s.number("max_concurrent_scans", &mut self.max_concurrent_scans, 1..=1000);
         s.section("skydio", |s| self.skydio.read(s));
         s.section("generic_uav", |s| self.generic_uav.read(s));
@@ -97,6 +104,9 @@ impl Targets {
         s.list("network_ranges", &mut self.network_ranges);
         s.list("common_ports", &mut self.common_ports);
         s.list("stream_paths", &mut self.stream_paths);
+        if self.stream_paths.iter().any(|path| path.contains(|c: char| c.is_whitespace() || c.is_control())) {
+            s.refuse("stream_paths", "has a path with a space", "paths as they stand in a URL, such as /live");
+        }
         s.list("known_ips", &mut self.known_ips);
     }
 }

@@ -33,7 +33,7 @@ use std::path::{Path, PathBuf};
 pub use camera::{Camera, Match, Pin, PinnedMode, TestPattern};
 pub use encoder::{Encoder, EncoderKind, Gop, Level as H264Level, Preset, Profile};
 use environment::Variables;
-pub use external::{ExternalDiscovery, Network, Targets};
+pub use external::{ExternalDiscovery, LONGEST_INTERVAL, LONGEST_SCAN, Network, Targets};
 pub use logging::{Level as LogLevel, LogFormat, Logging};
 pub use mediamtx::MediaMtx;
 pub use problem::{Diagnostic, Place, Problems};

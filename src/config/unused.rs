@@ -22,7 +22,6 @@ const UNUSED: &[(&str, &str)] = &[
     ("recording.quality", "recordings have all that the stream has"),
     ("storage.block_percent", DISK),
     ("storage.fallback_path", DISK),
-    ("external_discovery.*", "streams of other machines are not looked for"),
 ];
 
 /// What to say of `path` where it is given another value than its default. None: it works.

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Paths, RecordingRequest, RecordingStatus, RecordingStopped,
     recording::{Desk, Recording},
-    registry::closing,
+    registry::{Entry, closing},
     task,
 };
 use crate::error::{Error, Kind, Result};
@@ -119,16 +119,21 @@ impl Paths {
     /// Closes all recordings, and begins no more. Returns when every file is playable.
     pub async fn close_recordings(&self) {
         self.0.closing.cancel();
-        let names: Vec<String> = self.lock().keys().cloned().collect();
-        let recordings = names.iter().map(|name| async move {
-            match self.stop_recording(name).await {
-                Err(error) if !matches!(error.kind(), Kind::InvalidState { .. }) => {
-                    tracing::error!(path = %name, "recording not closed: {}", error.chain());
-                }
-                _ => {}
-            }
-        });
-        join_all(recordings).await;
+        let slot = |(name, entry): (&String, &Entry)| (name.clone(), Arc::clone(&entry.recording));
+        let slots: Vec<(String, Slot)> = self.lock().iter().map(slot).collect();
+        join_all(slots.iter().map(|(name, slot)| end_recording(name, slot))).await;
+    }
+}
+
+/// Ends the recording in a slot, if there is one, and returns when its file is playable. Waits for one that is about to
+/// begin.
+pub(super) async fn end_recording(name: &str, slot: &Slot) {
+    let place = std::mem::take(&mut *slot.lock().await);
+    if let Place::Taken(recording) = place
+        && recording.status().is_some()
+        && let Err(error) = recording.stop().await
+    {
+        tracing::error!(path = %name, "recording not closed: {}", error.chain());
     }
 }
 

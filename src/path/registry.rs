@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Demands, Folders, PathEvent, PathSettings, PathStatus, Phase, auto_record,
-    recordings::{Slot, recording_status},
+    recordings::{Slot, end_recording, recording_status},
     task::{self, Request, Seat},
 };
 use crate::{
@@ -253,18 +253,20 @@ impl Paths {
         Ok(taken)
     }
 
+    /// Takes a path away: closes its recording, sends its readers off, takes its pipeline down, and returns when all that
+    /// is done, or given up after its stop timeout. From the first moment on nobody finds it. Error: no such path.
+    pub async fn remove(&self, name: &str) -> Result<()> {
+        let entry = self.lock().remove(name).ok_or_else(|| Error::not_found("stream", name))?;
+        end_recording(name, &entry.recording).await;
+        close(entry).await;
+        Ok(())
+    }
+
     /// Closes all recordings, then all paths. Returns when every pipeline is down, or given up after its stop timeout.
     pub async fn close(&self) {
         self.close_recordings().await;
         let entries = std::mem::take(&mut *self.lock());
-        let closed = entries.into_values().map(|mut entry| async move {
-            // Fails only when the task has ended already.
-            let _ = entry.inbox.send(Request::Close).await;
-            if let Some(supervisor) = entry.supervisor.take() {
-                let _ = supervisor.await;
-            }
-        });
-        join_all(closed).await;
+        join_all(entries.into_values().map(close)).await;
     }
 
     pub(super) fn with<T>(&self, name: &str, look: impl FnOnce(&Entry) -> T) -> Result<T> {
@@ -274,6 +276,15 @@ impl Paths {
     // The map is valid after every statement, so a panic elsewhere under the lock harms nobody.
     pub(super) fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
         self.0.paths.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Closes a path that nobody finds any more.
+async fn close(mut entry: Entry) {
+    // Fails only when the task has ended already.
+    let _ = entry.inbox.send(Request::Close).await;
+    if let Some(supervisor) = entry.supervisor.take() {
+        let _ = supervisor.await;
     }
 }
 

@@ -78,13 +78,17 @@ impl Work {
     fn run(self, stopped: oneshot::Receiver<()>) {
         let _span = self.span.enter();
         let (run, events) = (self.run, self.events.clone());
+        let (source, ended) = match self.plan.remote {
+            Some(_) => ("remote", "the other side ended its stream"),
+            None => ("device", "the camera ended its stream"),
+        };
         // The listener is called on GStreamer's threads, which must never wait: the channel has room for all a run
         // can say (first frame, one failure), and one more is not needed.
         let listener = move |event| {
             let event = match event {
                 PipelineEvent::FirstFrame => Event::FirstFrame(run),
                 PipelineEvent::Failed(error) => Event::Failed(run, error),
-                PipelineEvent::Ended => Event::Failed(run, Error::dependency("device", "the camera ended its stream")),
+                PipelineEvent::Ended => Event::Failed(run, Error::dependency(source, ended)),
             };
             if events.try_send(event).is_err() {
                 tracing::warn!(%run, "an event of the pipeline was lost: the path's queue is full");

@@ -14,10 +14,12 @@ use super::{
     CapturePlan,
     failure::{self, Suspect},
     frames::{Counters, Frames, count, is_whole_jpeg},
+    remote::{self, Remote},
     settings,
 };
 use crate::{
     error::{Error, Result},
+    frame::Codec,
     media::{
         self,
         launch::{self, LaunchFiles},
@@ -64,11 +66,17 @@ impl CapturePipeline {
     ) -> Result<Self> {
         let pipeline = launch::pipeline(&files.join(&plan.files())?)?;
         settings::apply(&pipeline, &plan.settings)?;
-        let shared =
-            Arc::new(Shared { counters, life: Mutex::new(Life::Starting(None)), events, suspect: plan.suspect() });
+        let remote = plan.remote.as_ref().map(|url| Remote::attach(&pipeline, url)).transpose()?;
+        let (life, suspect) = (Mutex::new(Life::Starting(None)), plan.suspect());
+        let shared = Arc::new(Shared { counters, life, events, suspect, remote });
         shared.watch_drops(&pipeline, plan)?;
         shared.watch_bus(&pipeline);
-        shared.deliver(&launch::element(&pipeline, "tail")?, plan, stream);
+        if shared.remote.is_some()
+            && let Ok(tail) = launch::element(&pipeline, "tail-mjpeg")
+        {
+            shared.deliver(&tail, Codec::Mjpeg, plan, Arc::clone(&stream));
+        }
+        shared.deliver(&launch::element(&pipeline, "tail")?, plan.format.codec, plan, stream);
         let mut started = Self { pipeline: Some(pipeline), shared };
         started.play()?;
         Ok(started)
@@ -126,6 +134,7 @@ struct Shared {
     life: Mutex<Life>,
     events: Listener,
     suspect: Suspect,
+    remote: Option<Arc<Remote>>,
 }
 
 enum Life {
@@ -182,7 +191,11 @@ impl Shared {
         bus.set_sync_handler(move |_, message| {
             match message.view() {
                 gst::MessageView::Error(error) => {
-                    let error = failure::explain(error, media::log::take(), &shared.suspect);
+                    let logged = media::log::take();
+                    let error = match &shared.remote {
+                        Some(remote) => remote.explain(error),
+                        None => failure::explain(error, logged, &shared.suspect),
+                    };
                     shared.last_word(PipelineEvent::Failed(error));
                 }
                 gst::MessageView::Eos(_) => shared.last_word(PipelineEvent::Ended),
@@ -226,9 +239,9 @@ impl Shared {
     }
 
     /// Publishes what arrives at the tail, and sends requests for key frames the other way.
-    fn deliver(self: &Arc<Self>, tail: &gst_app::AppSink, plan: &CapturePlan, stream: Arc<Stream>) {
-        let shared = Arc::clone(self);
-        let mut frames = Frames::new(plan.format.codec);
+    fn deliver(self: &Arc<Self>, tail: &gst_app::AppSink, codec: Codec, plan: &CapturePlan, stream: Arc<Stream>) {
+        let (shared, ended) = (Arc::clone(self), Arc::clone(self));
+        let mut frames = Frames::new(codec);
         let mut key_frames = plan.key_frames_on_demand.then(KeyFrames::default);
         let mut first = true;
         let callbacks = gst_app::AppSinkCallbacks::builder().new_sample(move |tail| {
@@ -240,6 +253,9 @@ impl Shared {
                 if let Some(key_frames) = &mut key_frames {
                     key_frames.wanted = false;
                 }
+            }
+            if first && shared.remote.is_some() {
+                stream.found(remote::format(codec, sample.caps()));
             }
             stream.publish(frame.pts, frame.key, frame.captured, frame.data);
             if std::mem::take(&mut first) {
@@ -253,7 +269,8 @@ impl Shared {
             }
             Ok(gst::FlowSuccess::Ok)
         });
-        tail.set_callbacks(callbacks.build());
+        // The bus is told only when every tail has ended, and of a remote stream's only one is in use.
+        tail.set_callbacks(callbacks.eos(move |_| ended.last_word(PipelineEvent::Ended)).build());
     }
 
     // Every statement leaves it whole, so a panic under the lock harms nobody.

@@ -174,6 +174,7 @@ fn the_last_word_is_said_once_and_not_before_the_start_is_over() {
         life: Mutex::new(Life::Starting(None)),
         events: Box::new(move |event| tell.send(event).unwrap_or_default()),
         suspect: Suspect::default(),
+        remote: None,
     };
     assert!(shared.run(true).is_none());
     shared.last_word(PipelineEvent::Ended);

@@ -12,6 +12,7 @@ mod failure;
 mod frames;
 mod modes;
 mod plan;
+mod remote;
 mod settings;
 
 use std::path::PathBuf;
@@ -26,6 +27,7 @@ use crate::{
     config::{EncoderKind, Gop, H264Level, PinnedMode, Preset, Profile},
     frame::Codec,
     mode::{Mode, Rate},
+    rtsp_url::RtspUrl,
 };
 
 /// What is to be captured, and how.
@@ -51,6 +53,11 @@ pub enum Source {
     },
     /// A test pattern; no device is needed.
     Test,
+    /// A stream of another machine: its H.264 or Motion JPEG, untouched.
+    Rtsp {
+        /// Where it is.
+        url: RtspUrl,
+    },
 }
 
 /// What a stream should be. A camera that cannot is used as near to it as it comes.

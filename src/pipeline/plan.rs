@@ -7,7 +7,7 @@ use super::{
     encoder::{launch_file, list},
     failure::Suspect,
     modes::{self, Coding, SizeDistance, area, coding, distance, nearest, overloads_usb2},
-    settings,
+    remote, settings,
 };
 use crate::{
     config::{EncoderKind, PinnedMode},
@@ -15,13 +15,16 @@ use crate::{
     frame::{Codec, Format},
     media::launch::LaunchFiles,
     mode::{FourCc, Mode, Rate},
+    rtsp_url::RtspUrl,
 };
 
 /// What a capture pipeline will do.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CapturePlan {
-    /// What comes out.
+    /// What comes out. Of another machine's stream it is a guess until the stream is there, which then knows better.
     pub format: Format,
+    /// Where it is pulled from; None: no other machine.
+    pub remote: Option<RtspUrl>,
     /// The device's node; None: no device.
     pub node: Option<PathBuf>,
     /// The device's driver, empty without a device.
@@ -56,7 +59,9 @@ impl CapturePlan {
     /// launch file is missing or cannot be read.
     pub fn launch_line(&self, files: &LaunchFiles) -> Result<String> {
         let mut line = format!(" {} ", files.join(&self.files())?);
-        for Setting { element, property, value } in &self.settings {
+        // Without the credentials.
+        let remote = self.remote.as_ref().map(remote::shown);
+        for Setting { element, property, value } in self.settings.iter().chain(&remote) {
             let name = format!(" name={element}");
             let value = value.replace('\\', "\\\\").replace('"', "\\\"");
             // Of two values for one property the later counts, which would be the file's own: that one goes.
@@ -82,6 +87,7 @@ pub fn plan(request: &CaptureRequest, encoders: &Encoders) -> Result<CapturePlan
     let wanted = &request.wanted;
     match &request.source {
         Source::Test => test_pattern(wanted, encoders),
+        Source::Rtsp { url } => Ok(remote::plan(url)),
         Source::Camera { node, driver, modes } => {
             let mut plan = Camera { driver, modes, wanted, encoders }.plan()?;
             plan.settings.insert(0, Setting::new("source", "device", node.display()));
@@ -343,6 +349,7 @@ fn encoded(
     let jpeg = coding == Coding::Jpeg;
     Ok(CapturePlan {
         format: Format { codec: Codec::H264, width, height, rate: mode.rate },
+        remote: None,
         node: None,
         driver: String::new(),
         mode: Some(mode),
@@ -366,6 +373,7 @@ fn untouched(mode: Mode, coding: Coding, why: Vec<String>) -> CapturePlan {
             height: mode.height,
             rate: mode.rate,
         },
+        remote: None,
         node: None,
         driver: String::new(),
         mode: Some(mode),

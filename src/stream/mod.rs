@@ -12,7 +12,7 @@ mod ring;
 use std::{
     fmt,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant, SystemTime},
@@ -28,7 +28,8 @@ use crate::frame::{EncodedFrame, Format};
 
 /// The frames of one pipeline run. Shared as `Arc<Stream>` by the writer and every reader.
 pub struct Stream {
-    format: Format,
+    planned: Format,
+    found: OnceLock<Format>,
     ring: Mutex<Ring>,
     published: Event,
     key_wanted: AtomicBool,
@@ -84,7 +85,8 @@ impl Stream {
     /// An empty stream.
     pub fn new(format: Format, limits: Limits) -> Arc<Self> {
         Arc::new(Self {
-            format,
+            planned: format,
+            found: OnceLock::new(),
             ring: Mutex::new(Ring::new(limits)),
             published: Event::new(),
             key_wanted: AtomicBool::new(false),
@@ -95,7 +97,14 @@ impl Stream {
 
     /// What the frames are.
     pub fn format(&self) -> Format {
-        self.format
+        self.found.get().copied().unwrap_or(self.planned)
+    }
+
+    /// Says what the frames are where nobody could before the first one came. For the writer, before it publishes that
+    /// one; the first word counts.
+    pub fn found(&self, format: Format) {
+        // That it was said before is fine.
+        let _ = self.found.set(format);
     }
 
     /// Adds a frame and wakes the readers. Never waits for one. After [`Stream::close`] it does nothing.

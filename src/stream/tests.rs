@@ -34,6 +34,16 @@ fn seqs(items: &[Next]) -> Vec<u64> {
 }
 
 #[test]
+fn what_the_frames_turn_out_to_be_is_said_once() {
+    let stream = stream(Limits::default());
+    assert_eq!(stream.format(), FORMAT);
+    let found = Format { codec: Codec::Mjpeg, ..FORMAT };
+    stream.found(found);
+    stream.found(FORMAT);
+    assert_eq!(stream.format(), found);
+}
+
+#[test]
 fn a_reader_joins_at_the_newest_key_frame() {
     let stream = stream(Limits::default());
     for seq in 0..7 {

@@ -6,6 +6,7 @@
 
 pub mod peers;
 pub mod process;
+pub mod remote;
 pub mod rpc;
 pub mod schema;
 

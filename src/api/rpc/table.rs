@@ -16,7 +16,7 @@ use super::{
 use crate::{
     api::errors::RpcError,
     command::{
-        Command, Gateway, Role, access::Caller, cameras, controls, discover, events, info, library, metrics,
+        Command, Gateway, Role, access::Caller, cameras, controls, discover, events, external, info, library, metrics,
         recordings, retention, session, snapshots, streams, system,
     },
     error::{Error, Kind, Result},
@@ -59,6 +59,11 @@ impl Default for Table {
             method::<streams::List>(),
             method::<streams::Start>(),
             method::<streams::Stop>(),
+            method::<external::Add>(),
+            method::<external::Remove>(),
+            method::<external::List>(),
+            method::<external::Discover>(),
+            method::<external::SetInterval>(),
             method::<snapshots::Take>(),
             method::<recordings::Start>(),
             method::<recordings::Stop>(),

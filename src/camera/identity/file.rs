@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 
 use super::{Identities, Identity, Marks};
 use crate::{
-    camera::state_file,
     error::{Error, Result},
     id::CameraId,
+    state_file,
 };
 
 /// What this code reads and writes.
@@ -38,7 +38,7 @@ impl Identities {
     pub fn save(&self, path: &Path) -> Result<()> {
         let cameras: Vec<Value> = self.known.iter().map(to_json).collect();
         let document = json!({ "version": VERSION, "cameras": cameras, "shared_serials": self.shared });
-        state_file::write(path, format!("{document:#}\n").as_bytes())
+        state_file::write(path, format!("{document:#}\n").as_bytes(), 0o644)
     }
 }
 

@@ -1,0 +1,122 @@
+//! A stream of another machine as the source of a path.
+
+mod support;
+
+use std::time::Duration;
+
+use camera_service::{
+    frame::Codec,
+    path::{PathSettings, Phase},
+    pipeline::{CaptureRequest, Source, Wanted},
+    rtsp_url::RtspUrl,
+    stream::{Join, Limits, Next},
+};
+use support::{
+    PATIENCE, SMALL, Service,
+    peers::ffprobe,
+    remote::{H264, MJPEG, Remote, VP8},
+};
+
+/// A path that pulls this URL all the time.
+async fn pull(service: &Service, name: &str, url: &str) {
+    let settings = PathSettings {
+        always_on: true,
+        close_after: Duration::from_secs(1),
+        start_timeout: Duration::from_secs(10),
+        frame_timeout: Duration::from_secs(5),
+        stop_timeout: Duration::from_secs(5),
+        ring: Limits::default(),
+        auto_record: None,
+    };
+    service.app.paths().add(name, settings);
+    let source = Source::Rtsp { url: RtspUrl::parse(url).expect("a URL") };
+    let request = CaptureRequest { source, wanted: Wanted::default() };
+    service.app.paths().set_source(name, Some(request)).await.expect("the path is there");
+}
+
+/// The times of this many frames.
+async fn times(stream: &std::sync::Arc<camera_service::stream::Stream>, count: usize) -> Vec<Duration> {
+    let mut reader = stream.subscribe(Join::Ring);
+    let mut times = Vec::new();
+    while times.len() < count {
+        match tokio::time::timeout(PATIENCE, reader.next()).await.expect("a frame in time") {
+            Next::Frame(frame) => times.push(frame.pts),
+            Next::Missed(_) => {}
+            Next::Closed => panic!("the stream ended"),
+        }
+    }
+    times
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_passes_through_as_it_is_and_others_read_it() {
+    let service = Service::start(SMALL).await;
+    for (name, line, codec, ffprobes) in [("h", H264, Codec::H264, "h264"), ("j", MJPEG, Codec::Mjpeg, "mjpeg")] {
+        let remote = Remote::start(0, line, None);
+        pull(&service, name, &remote.url("")).await;
+        let stream = service.streaming(name).await.stream.unwrap();
+        let format = stream.format();
+        assert_eq!((format.codec, format.width, format.height), (codec, 320, 240));
+        assert_eq!(format.rate.fps(), 25.0, "{codec}");
+        let before = camera_service::media::now();
+        let times = times(&stream, 40).await;
+        assert!(times.is_sorted() && times[0] < *times.last().unwrap());
+        // On the clock that all pipelines share, not on the remote's.
+        let age = before.abs_diff(times[0]);
+        assert!(age < Duration::from_secs(10), "{codec}: {age:?}");
+        let video = ffprobe(&service.url(name), &["-rtsp_transport", "tcp"]).await.unwrap();
+        assert_eq!((&video["codec_name"], &video["width"]), (&ffprobes.into(), &320.into()));
+    }
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_goes_when_the_remote_goes_and_comes_with_it_again() {
+    let service = Service::start(SMALL).await;
+    let remote = Remote::start(0, H264, None);
+    let (port, url) = (remote.port, remote.url(""));
+    pull(&service, "away", &url).await;
+    let first = service.streaming("away").await;
+    let newest = *times(first.stream.as_ref().unwrap(), 5).await.last().unwrap();
+    drop(remote);
+    let gone = service.path("away", |status| matches!(status.phase, Phase::Waiting { .. })).await;
+    assert!(!gone.open && gone.trouble.is_some());
+    assert!(first.stream.unwrap().is_closed());
+    ffprobe(&service.url("away"), &["-rtsp_transport", "tcp"]).await.unwrap_err();
+    let _remote = Remote::start(port, H264, None);
+    let back = service.streaming("away").await;
+    assert!(back.runs > first.runs && back.trouble.is_none());
+    assert!(times(back.stream.as_ref().unwrap(), 5).await[0] > newest, "time goes on");
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_in_the_way_is_said_without_the_password() {
+    let service = Service::start(SMALL).await;
+    let (locked, other) = (Remote::start(0, H264, Some(("me", "hunter2"))), Remote::start(0, VP8, None));
+    pull(&service, "good", &locked.url("me:hunter2@")).await;
+    service.streaming("good").await;
+    let nowhere = format!("{}/elsewhere", other.url("me:hunter2@"));
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let closed = format!("rtsp://me:hunter2@127.0.0.1:{port}/live");
+    // Accepts connections, by the kernel, and never says a word.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = format!("rtsp://me:hunter2@127.0.0.1:{}/live", listener.local_addr().unwrap().port());
+    for (name, url, word) in [
+        ("wrong", locked.url("me:hunter3@"), "asks for other credentials"),
+        ("nobody", locked.url(""), "asks for other credentials"),
+        ("codec", other.url("me:hunter2@"), "offers VP8 video"),
+        ("nowhere", nowhere, "is not there"),
+        ("closed", closed, "cannot be reached"),
+        ("silent", silent, "cannot be reached"),
+    ] {
+        pull(&service, name, &url).await;
+        let status = service.path(name, |status| matches!(status.phase, Phase::Waiting { .. })).await;
+        let trouble = status.trouble.unwrap();
+        assert!(trouble.message().contains(word), "{name}: {trouble:?}");
+        assert!(!format!("{trouble:?}").contains("hunter"), "{name}: {trouble:?}");
+        let line = status.plan.unwrap().launch_line(&Default::default()).unwrap();
+        assert!(line.contains("location=\"rtsp://") && !line.contains("hunter"), "{line}");
+    }
+    service.stop().await;
+}

@@ -20,7 +20,7 @@ use super::{Listeners, Settings, serve};
 use crate::{
     camera::{Cameras, Offer, Service, TestPattern, identity::Identities, registry::Registry},
     command::{
-        Credentials, Defaults, Gateway, NOTIFICATIONS, Rates, Role, RtspAddress,
+        Clients, Credentials, Defaults, Gateway, NOTIFICATIONS, Rates, Role, RtspAddress,
         keys::{self, Keys, Wish},
         token::{Secret, Tokens, make_token},
     },
@@ -54,10 +54,15 @@ pub(super) struct Served {
 
 impl Served {
     pub(super) async fn start(server: config::Server) -> Self {
-        Self::start_with(Settings { server, origins: Vec::new() }).await
+        Self::start_with(Settings { server, ..Settings::default() }).await
     }
 
     pub(super) async fn start_with(settings: Settings) -> Self {
+        let sockets = settings.server.max_connections;
+        Self::start_for(Clients::new(sockets, sockets), settings).await
+    }
+
+    pub(super) async fn start_for(clients: Clients, settings: Settings) -> Self {
         media::init().unwrap();
         let folder = tempfile::tempdir().unwrap();
         let launch = LaunchFiles::new(None);
@@ -83,6 +88,7 @@ impl Served {
             paths,
             folders,
             rates: Rates::new(1_000_000),
+            clients,
             credentials: Credentials::new(Tokens::new(&secret), Keys::load(&keys_in(&folder))),
             rtsp: rtsp_address,
             defaults: Defaults {

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use crate::{
+    api::Certificate,
     camera::{self, Offer, identity::Matcher, identity::Pin},
     command::{Defaults, RtspAddress, token},
     config::{self, Config},
@@ -76,6 +77,13 @@ pub(super) fn secret(config: &Config) -> Result<token::Secret> {
         "" => token::Secret::kept_in(&config.state_directory.join("jwt-secret")),
         secret => token::Secret::new(secret),
     }
+}
+
+/// What TLS is spoken with, where it is. Blocks on the disk.
+pub(super) fn certificate(config: &Config) -> Result<Option<Certificate>> {
+    let ssl = &config.security.ssl;
+    let files = ssl.cert_file.as_ref().zip(ssl.key_file.as_ref()).filter(|_| ssl.enabled);
+    files.map(|(chain, key)| Certificate::load(chain, key)).transpose()
 }
 
 pub(super) fn pins(config: &Config) -> Vec<Pin> {

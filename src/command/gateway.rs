@@ -5,7 +5,9 @@ use std::{path::Path, sync::Arc, time::Instant};
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
-use super::{Credentials, Notification, Rates, access::Caller, cameras::View, events::Subscribers, files::Kind};
+use super::{
+    Clients, Credentials, Notification, Rates, access::Caller, cameras::View, events::Subscribers, files::Kind,
+};
 use crate::{
     camera::Cameras,
     output::snapshot::SnapshotRequest,
@@ -27,6 +29,8 @@ pub struct Gateway {
     pub credentials: Credentials,
     /// Tells who asks too often.
     pub rates: Rates,
+    /// Who is connected.
+    pub clients: Clients,
     /// Where RTSP is served.
     pub rtsp: RtspAddress,
     /// What a caller gets who asks for nothing in particular.

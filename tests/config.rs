@@ -312,6 +312,32 @@ fn removed_keys_say_what_to_write_instead() {
 }
 
 #[test]
+fn tls_without_its_files_is_refused() {
+    let missing = problems("security: {ssl: {enabled: true, key_file: /srv/key.pem}}");
+    assert_eq!(missing.len(), 1, "{missing:?}");
+    assert_eq!(missing[0].key, "security.ssl.cert_file");
+    assert!(missing[0].message.contains("TLS is enabled"), "{}", missing[0]);
+
+    let folder = tempfile::tempdir().unwrap();
+    let (file, there) = (folder.path().join("config.yaml"), folder.path().join("cert.pem"));
+    let load = |enabled: bool| {
+        let (there, root) = (there.display(), folder.path().display());
+        let text = format!(
+            "state_directory: {root}\nsecurity: {{ssl: {{enabled: {enabled}, cert_file: {there}, key_file: {root}}}}}"
+        );
+        std::fs::write(&file, text).unwrap();
+        Config::load(Some(&file), std::iter::empty())
+    };
+    let found = load(true).unwrap_err().0;
+    let said: Vec<_> = found.iter().map(|problem| (problem.key.as_str(), problem.message.as_str())).collect();
+    assert_eq!(
+        said,
+        [("security.ssl.cert_file", "cannot be read (entity not found)"), ("security.ssl.key_file", "is not a file")]
+    );
+    load(false).expect("what is not used is not looked at");
+}
+
+#[test]
 fn a_short_secret_is_refused_and_never_shown() {
     let text = "security:\n  jwt:\n    secret_key: hunter2\n";
     let short = problem(text);

@@ -136,7 +136,7 @@ async fn parts_are_the_bytes_that_were_asked_for() {
         let answer = ask(range).await;
         assert_eq!((answer.status, answer.body == data), (200, true), "{range}");
     }
-    let many: Vec<_> = (0..5000).map(|n| format!("{}-{}", n % 1000, n % 1000)).collect();
+    let many: Vec<_> = (0..1000).map(|n| format!("{}-{}", n % 1000, n % 1000)).collect();
     assert_eq!(ask(&many.join(",")).await.status, 200, "too many");
     service.stop().await;
 }

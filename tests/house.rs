@@ -36,6 +36,7 @@ const CRATES: &[(&[&str], &[&str])] = &[
         &["media", "pipeline", "output"],
     ),
     (&["warp"], &["api"]),
+    (&["tokio_rustls"], &["api", "cli"]),
     (&["udev", "v4l2r"], &["device"]),
 ];
 

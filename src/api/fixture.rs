@@ -25,7 +25,7 @@ use crate::{
         Cameras, ControlPolicy, Offer, Remembered, Service, TestPattern, identity::Identities, registry::Registry,
     },
     command::{
-        Contents, Credentials, Defaults, Gateway, NOTIFICATIONS, Rates, Role, RtspAddress,
+        Clients, Contents, Credentials, Defaults, Gateway, NOTIFICATIONS, Rates, Role, RtspAddress,
         keys::{self, Keys, Wish},
         retention::{self, Policy, PolicyType, Retention},
         token::{Secret, Tokens, make_token},
@@ -77,10 +77,15 @@ pub(super) struct Served {
 
 impl Served {
     pub(super) async fn start(server: config::Server) -> Self {
-        Self::start_with(Settings { server, origins: Vec::new() }).await
+        Self::start_with(Settings { server, ..Settings::default() }).await
     }
 
     pub(super) async fn start_with(settings: Settings) -> Self {
+        let sockets = settings.server.max_connections;
+        Self::start_for(Clients::new(sockets, sockets), settings).await
+    }
+
+    pub(super) async fn start_for(clients: Clients, settings: Settings) -> Self {
         media::init().unwrap();
         let folder = tempfile::tempdir().unwrap();
         let launch = LaunchFiles::new(None);
@@ -120,6 +125,7 @@ impl Served {
             contents: Contents::default(),
             retention: Retention::load(&folder.path().join("retention.json"), RETENTION),
             rates: Rates::new(1_000_000),
+            clients,
             credentials: Credentials::new(Tokens::new(&secret), Keys::load(&keys_in(&folder))),
             rtsp: rtsp_address,
             defaults: Defaults {

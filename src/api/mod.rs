@@ -11,7 +11,9 @@ mod fixture;
 mod health;
 mod listen;
 mod origin;
+mod refusal;
 pub mod rpc;
+mod tls;
 mod upgrade;
 
 use std::{convert::Infallible, net::IpAddr, sync::Arc};
@@ -21,9 +23,11 @@ use tokio_util::task::TaskTracker;
 use warp::{Filter, http::HeaderMap, reply::Response};
 
 use crate::{
-    command::{Gateway, announce, keys, retention},
+    command::{Clients, Gateway, announce, keys, retention},
     config,
 };
+use listen::Door;
+pub use tls::Certificate;
 
 /// The sockets to serve on. The caller binds them, so that it can say which port was taken, and use port 0.
 #[derive(Debug)]
@@ -41,24 +45,40 @@ pub struct Settings {
     pub server: config::Server,
     /// Web pages that may open sockets, besides those of this host; `*` is any.
     pub origins: Vec<String>,
+    /// Set: TLS is spoken on both ports, and nothing else.
+    pub certificate: Option<Certificate>,
 }
 
 /// Serves until [`Gateway::stopping`], then tells the clients (close code 1001) and returns when the last connection has
 /// ended: replies under way are still given. How long that may take is the caller's to say.
 pub async fn serve(listeners: Listeners, settings: Settings, gateway: Arc<Gateway>) {
-    let connections = TaskTracker::new();
-    let (stopping, header_timeout) = (gateway.stopping.clone(), settings.server.read_timeout);
-    let control = control_routes(settings, Arc::clone(&gateway), connections.clone());
+    let (tasks, stopping, certificate) = (TaskTracker::new(), gateway.stopping.clone(), settings.certificate.clone());
+    let door = |places| Door {
+        places,
+        certificate: certificate.clone(),
+        settings: settings.server.clone(),
+        stopping: stopping.clone(),
+        tasks: tasks.clone(),
+    };
+    // Probes have places of their own: they are answered when the control port has none left.
+    let (control_door, health_door) = (door(gateway.clients.connections.clone()), door(Clients::connections()));
+    let control = control_routes(settings, Arc::clone(&gateway), tasks.clone());
     let health = health::routes(Arc::clone(&gateway));
+    let watching = async {
+        if let Some(certificate) = certificate.clone() {
+            certificate.watch(&stopping).await;
+        }
+    };
     tokio::join!(
-        listen::accept(listeners.control, warp::service(control), header_timeout, &stopping, &connections),
-        listen::accept(listeners.health, warp::service(health), header_timeout, &stopping, &connections),
+        control_door.open(listeners.control, warp::service(control)),
+        health_door.open(listeners.health, warp::service(health)),
         announce(Arc::clone(&gateway)),
         keys::watch(Arc::clone(&gateway)),
         retention::keep(gateway),
+        watching,
     );
-    connections.close();
-    connections.wait().await;
+    tasks.close();
+    tasks.wait().await;
 }
 
 fn control_routes(

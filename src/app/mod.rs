@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::process::{Resource, getrlimit, setrlimit};
 use sd_notify::NotifyState;
 use tokio::{
     net::TcpListener,
@@ -19,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     api,
     camera::{Cameras, Remembered, identity::Identities, registry::Registry},
-    command::{Contents, Credentials, Gateway, Rates, Role, keys, retention::Retention, token},
+    command::{Clients, Contents, Credentials, Gateway, Rates, Role, keys, retention::Retention, token},
     config::Config,
     device::{DeviceEvent, monitor},
     error::{Error, Kind, Result},
@@ -111,6 +112,7 @@ impl App {
             contents: Contents::default(),
             retention: hands.retention,
             rates: Rates::new(config.security.rate_limiting.requests_per_minute),
+            clients: Clients::new(config.server.max_connections, config.security.rate_limiting.max_connections),
             credentials: Credentials::new(token::Tokens::new(&hands.secret), hands.keys),
             rtsp: settings::rtsp_address(&config, hands.rtsp.port()),
             defaults: settings::defaults(&config),
@@ -123,10 +125,15 @@ impl App {
             notifications: broadcast::Sender::new(crate::command::NOTIFICATIONS),
         };
         let grace = config.server.shutdown_timeout;
-        tracing::info!("control at ws://{control_address}{}", config.server.websocket_path);
-        tracing::info!("health at http://{health_address}/health");
+        let (ws, http) = if hands.certificate.is_some() { ("wss", "https") } else { ("ws", "http") };
+        tracing::info!("control at {ws}://{control_address}{}", config.server.websocket_path);
+        tracing::info!("health at {http}://{health_address}/health");
         let listeners = api::Listeners { control, health };
-        let settings = api::Settings { server: config.server, origins: config.security.cors_origins };
+        let settings = api::Settings {
+            server: config.server,
+            origins: config.security.cors_origins,
+            certificate: hands.certificate,
+        };
         let servers = tokio::spawn(api::serve(listeners, settings, Arc::new(gateway)));
         let (rtsp, monitor) = (hands.rtsp, None);
         Ok(Self {
@@ -222,10 +229,13 @@ struct Hands {
     secret: token::Secret,
     keys: keys::Keys,
     retention: Retention,
+    certificate: Option<api::Certificate>,
 }
 
 impl Hands {
     fn ready(config: &Config) -> Result<Self> {
+        // First what a person may have got wrong.
+        let certificate = settings::certificate(config)?;
         media::init()?;
         for folder in config.folders() {
             std::fs::create_dir_all(folder).map_err(|error| {
@@ -244,8 +254,19 @@ impl Hands {
             secret: settings::secret(config)?,
             keys: keys::Keys::load(&api_keys_file(config)),
             retention: Retention::load(&config.state_directory.join("retention.json"), settings::retention(config)),
+            certificate,
             launch,
         })
+    }
+}
+
+/// Lets this process have as many files open as the system allows it. Linux starts everybody with 1024, for the sake of
+/// programs that call select(2), which none of our libraries does; every socket and every reader is at least one.
+pub fn raise_file_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "the limit of open files stays as it was");
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use crate::{
+    api::Certificate,
     camera::{self, ControlPolicy, Offer, identity::Matcher, identity::Pin},
     command::{Defaults, RtspAddress, retention, token},
     config::{self, Config},
@@ -64,7 +65,8 @@ pub(super) fn rtsp_address(config: &Config, port: u16) -> RtspAddress {
 /// What the document of the methods says the WebSocket is reached at: a name of this host, where one is configured.
 pub(super) fn control_url(config: &Config, port: u16) -> String {
     let host = config.mediamtx.host.as_deref().unwrap_or("localhost");
-    format!("ws://{host}:{port}{}", config.server.websocket_path)
+    let scheme = if config.security.ssl.enabled { "wss" } else { "ws" };
+    format!("{scheme}://{host}:{port}{}", config.server.websocket_path)
 }
 
 pub(super) fn monitor(config: &Config) -> monitor::Settings {
@@ -87,6 +89,13 @@ pub(super) fn secret(config: &Config) -> Result<token::Secret> {
         "" => token::Secret::kept_in(&config.state_directory.join("jwt-secret")),
         secret => token::Secret::new(secret),
     }
+}
+
+/// What TLS is spoken with, where it is. Blocks on the disk.
+pub(super) fn certificate(config: &Config) -> Result<Option<Certificate>> {
+    let ssl = &config.security.ssl;
+    let files = ssl.cert_file.as_ref().zip(ssl.key_file.as_ref()).filter(|_| ssl.enabled);
+    files.map(|(chain, key)| Certificate::load(chain, key)).transpose()
 }
 
 pub(super) fn pins(config: &Config) -> Vec<Pin> {

@@ -146,6 +146,7 @@ impl Cli {
         if let Err(error) = logging::init(&config.logging, self.log_format.map(Into::into)) {
             return report(Err(error));
         }
+        app::raise_file_limit();
         let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
             Ok(runtime) => runtime,
             Err(error) => return report(Err(Error::internal(format!("the runtime does not start: {error}")))),

@@ -6,8 +6,8 @@ use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Contents, Credentials, Notification, Rates, access::Caller, cameras::View, discover::Document, events::Subscribers,
-    files::Kind, retention::Retention,
+    Clients, Contents, Credentials, Notification, Rates, access::Caller, cameras::View, discover::Document,
+    events::Subscribers, files::Kind, retention::Retention,
 };
 use crate::{
     camera::{CameraStatus, Cameras, Connection},
@@ -40,6 +40,8 @@ pub struct Gateway {
     pub credentials: Credentials,
     /// Tells who asks too often.
     pub rates: Rates,
+    /// Who is connected.
+    pub clients: Clients,
     /// Where RTSP is served.
     pub rtsp: RtspAddress,
     /// What a caller gets who asks for nothing in particular.

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     path::Path,
+    sync::atomic::Ordering,
     time::{Duration, SystemTime},
 };
 
@@ -11,7 +12,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
-    Command, Gateway, NoParams, Timestamp,
+    Clients, Command, Gateway, NoParams, Timestamp,
     access::{Caller, Role},
     cameras::Status,
     library::on_disk,
@@ -36,6 +37,7 @@ pub struct Metrics {
     camera_metrics: Cameras,
     recording_metrics: Recordings,
     stream_metrics: Streams,
+    client_metrics: ClientMetrics,
 }
 
 /// The machine, in percent with two digits.
@@ -84,6 +86,33 @@ pub struct Streams {
     total_viewers: usize,
 }
 
+/// The clients of the control port.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ClientMetrics {
+    /// WebSockets that are open.
+    open_sockets: u32,
+    /// Those that were refused because there were too many, since the start.
+    refused_sockets: u64,
+    /// Those that were dropped because they did not read.
+    dropped_slow_sockets: u64,
+    /// HTTP connections that are open and no sockets.
+    open_connections: u32,
+    /// Those that were refused because there were too many.
+    refused_connections: u64,
+}
+
+impl ClientMetrics {
+    fn of(clients: &Clients) -> Self {
+        Self {
+            open_sockets: clients.sockets.taken(),
+            refused_sockets: clients.sockets.refused(),
+            dropped_slow_sockets: clients.dropped_slow.load(Ordering::Relaxed),
+            open_connections: clients.connections.taken(),
+            refused_connections: clients.connections.refused(),
+        }
+    }
+}
+
 impl Command for Get {
     const METHOD: &'static str = "get_metrics";
     const SUMMARY: &'static str = "The machine, the cameras and their streams in numbers.";
@@ -119,6 +148,7 @@ impl Command for Get {
             recording_metrics: Recordings {
                 active_recordings: paths.iter().filter(|path| path.recording.is_some()).count(),
             },
+            client_metrics: ClientMetrics::of(&gateway.clients),
             camera_metrics: Cameras { connected_cameras: cameras.values().filter(is_connected).count(), cameras },
         })
     }

@@ -12,7 +12,10 @@ pub struct Within<const MIN: u32, const MAX: u32>(pub u32);
 impl<'de, const MIN: u32, const MAX: u32> Deserialize<'de> for Within<MIN, MAX> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let refused = |found: String| D::Error::custom(format!("{found}, expected a whole number from {MIN} to {MAX}"));
-        let number = serde_json::Number::deserialize(deserializer).map_err(|_| refused("not a number".into()))?;
+        // Read as any value first: that one which is not there at all is told as missing.
+        let serde_json::Value::Number(number) = serde_json::Value::deserialize(deserializer)? else {
+            return Err(refused("not a number".into()));
+        };
         // Some languages write every number with a fraction: 5.0 is 5.
         let whole = number.as_f64().filter(|value| value.fract() == 0.0);
         match whole {

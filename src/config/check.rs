@@ -38,6 +38,23 @@ pub(super) fn folders(folders: &[Setting<PathBuf>], problems: &mut Vec<Diagnosti
     }
 }
 
+/// Every file that is read at the start must be there, and readable.
+pub(super) fn files(files: &[Setting<PathBuf>], problems: &mut Vec<Diagnostic>) {
+    for file in files {
+        let path = file.value.display();
+        let message = match file.value.metadata() {
+            Ok(metadata) if !metadata.is_file() => "is not a file".to_owned(),
+            Ok(_) => match accessat(CWD, &file.value, Access::READ_OK, AtFlags::EACCESS) {
+                Ok(()) => continue,
+                Err(error) => format!("cannot be read ({error})"),
+            },
+            Err(error) => format!("cannot be read ({})", error.kind()),
+        };
+        let problem = Diagnostic::new(&file.place, &file.key, message);
+        problems.push(problem.found(format!("\"{path}\"")).valid("a file that this user can read"));
+    }
+}
+
 /// Whether files can be made in `folder`, after making the folder itself if need be. The error says why not.
 pub(super) fn writable(folder: &Path) -> Result<(), String> {
     let parts = folder.ancestors().map(|part| if part.as_os_str().is_empty() { Path::new(".") } else { part });

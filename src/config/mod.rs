@@ -136,10 +136,11 @@ impl Config {
         let (loaded, findings) = Self::read(&name, &text, &variables, state_directory(&variables));
         let mut problems = findings.problems;
         check::folders(&findings.folders, &mut problems);
+        check::files(&findings.files, &mut problems);
         finish(loaded, problems)
     }
 
-    /// Reads and checks `text`, without a look at the machine's folders. `name` stands for the file in messages.
+    /// Reads and checks `text`, without a look at the machine's folders and files. `name` stands for the file in messages.
     pub fn parse(name: &str, text: &str, env: impl Iterator<Item = (String, String)>) -> Result<Loaded, Problems> {
         let (loaded, findings) = Self::read(name, text, &env.collect(), STATE_DIRECTORY.into());
         finish(loaded, findings.problems)

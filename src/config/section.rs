@@ -21,6 +21,8 @@ pub(super) struct Findings {
     pub ports: Vec<Setting<u16>>,
     /// Every folder something is written to, for the check that it can be.
     pub folders: Vec<Setting<PathBuf>>,
+    /// Every file that has to be there when the service starts.
+    pub files: Vec<Setting<PathBuf>>,
 }
 
 /// A value with the key and place it comes from.
@@ -153,6 +155,12 @@ impl<'a> Section<'a> {
     pub fn writes_to(&mut self, key: &str, folder: PathBuf) {
         let setting = self.setting(key, folder);
         self.findings.folders.push(setting);
+    }
+
+    /// Remembers that the value of `key` makes the service read `file` at its start.
+    pub fn reads_from(&mut self, key: &str, file: PathBuf) {
+        let setting = self.setting(key, file);
+        self.findings.files.push(setting);
     }
 
     /// A section in this one. None when it is not there.

@@ -57,7 +57,7 @@ pub struct ApiKeys {
     pub storage_file: Option<PathBuf>,
 }
 
-/// TLS for the WebSocket and file server.
+/// TLS for the WebSocket and file server, and the health server.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Ssl {
     /// Whether TLS is wanted.
@@ -138,7 +138,15 @@ impl Jwt {
 impl Ssl {
     fn read(&mut self, s: &mut Section<'_>) {
         s.value("enabled", &mut self.enabled);
-        s.value("cert_file", &mut self.cert_file);
-        s.value("key_file", &mut self.key_file);
+        for (key, file) in [("cert_file", &mut self.cert_file), ("key_file", &mut self.key_file)] {
+            s.value(key, file);
+            match file {
+                _ if !self.enabled || s.faulty(key) => {}
+                Some(file) => s.reads_from(key, file.clone()),
+                None => {
+                    s.refuse(key, "is missing, and TLS is enabled", "a PEM file; to do without TLS, enabled: false");
+                }
+            }
+        }
     }
 }

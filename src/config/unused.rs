@@ -9,8 +9,6 @@ const DISK: &str = "the room on the disk is not watched";
 
 /// Full path (a last part of `*` stands for all below), and what happens instead.
 const UNUSED: &[(&str, &str)] = &[
-    ("security.ssl.*", "connections are not encrypted; put a TLS proxy in front"),
-    ("security.rate_limiting.max_connections", "server.max_connections holds for all addresses together"),
     ("mediamtx.api_port", ENGINE),
     ("mediamtx.webrtc_port", ENGINE),
     ("mediamtx.hls_port", ENGINE),

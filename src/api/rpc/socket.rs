@@ -4,13 +4,20 @@
 //! does not read, nothing more is read from it, and past the write timeout it is dropped. Notifications wait in the
 //! broadcast ring that all sockets share; a socket that falls behind the ring is dropped too. Neither delays another.
 
-use std::{future::poll_fn, net::IpAddr, ops::ControlFlow, pin::Pin, sync::Arc, task::Poll, time::Duration};
+use std::{
+    future::poll_fn,
+    net::IpAddr,
+    ops::ControlFlow,
+    pin::Pin,
+    sync::{Arc, atomic::Ordering},
+    task::Poll,
+    time::Duration,
+};
 
 use futures_util::{SinkExt, StreamExt, stream::FuturesUnordered};
 use hyper::upgrade::OnUpgrade;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    sync::{Semaphore, broadcast},
+    sync::broadcast,
     task::JoinHandle,
     time::{Instant, Sleep, sleep, timeout},
 };
@@ -29,18 +36,15 @@ use super::{Table, envelope};
 use crate::{
     api::{
         Settings, credentials, errors, origin,
+        refusal::{HANG_UP, hang_up},
         upgrade::{self, WebSocket},
     },
     command::{Gateway, Notification, access::Caller},
     config,
-    error::{Error, Kind},
 };
 
 /// Messages of one socket whose replies take time, at once. Further ones are not read until one of these is answered.
 const MAX_IN_FLIGHT: usize = 16;
-
-/// How long a client may take to hang up after it was told that the conversation is over.
-const CLOSE_WAIT: Duration = Duration::from_secs(2);
 
 /// What all sockets share.
 pub(in crate::api) struct Sockets {
@@ -49,15 +53,13 @@ pub(in crate::api) struct Sockets {
     table: Arc<Table>,
     gateway: Arc<Gateway>,
     tasks: TaskTracker,
-    places: Arc<Semaphore>,
 }
 
 impl Sockets {
     /// No sockets yet. Their tasks and those of their commands are counted in `tasks`.
     pub(in crate::api) fn new(settings: Settings, gateway: Arc<Gateway>, tasks: TaskTracker) -> Self {
-        let Settings { server, origins } = settings;
-        let places = Arc::new(Semaphore::new(server.max_connections as usize));
-        Self { settings: Arc::new(server), origins, table: Arc::default(), gateway, tasks, places }
+        let Settings { server, origins, .. } = settings;
+        Self { settings: Arc::new(server), origins, table: Arc::default(), gateway, tasks }
     }
 
     /// The path they are opened on.
@@ -86,9 +88,9 @@ impl Sockets {
         let Some(on_upgrade) = on_upgrade else {
             return errors::plain(StatusCode::BAD_REQUEST, "this connection cannot become a WebSocket");
         };
-        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
-            let kind = Kind::RateLimited { retry_after: Duration::from_secs(1) };
-            return errors::http(&Error::new(kind, "there are as many sockets as are allowed"), &caller);
+        let place = match self.gateway.clients.sockets.take(address) {
+            Ok(place) => place,
+            Err(error) => return errors::http(&error, &caller),
         };
         let conversation = Conversation {
             caller,
@@ -141,11 +143,11 @@ impl Conversation {
             let told = async {
                 let frame = CloseFrame { code, reason: Utf8Bytes::from_static(reason) };
                 if socket.send(Message::Close(Some(frame))).await.is_ok() {
-                    hang_up(&mut socket).await;
+                    hang_up(socket.get_mut()).await;
                 }
             };
             // Whoever does not take even this is let go of.
-            let _ = timeout(CLOSE_WAIT, told).await;
+            let _ = timeout(HANG_UP, told).await;
         }
     }
 
@@ -246,7 +248,7 @@ impl Conversation {
             Ok(_) => Step::Continue(()),
             Err(broadcast::error::RecvError::Lagged(missed)) => {
                 tracing::warn!(session = %self.caller.session_id(), missed, "dropped: it does not read its notifications");
-                Step::Break(End::Gone)
+                self.too_slow()
             }
             Err(broadcast::error::RecvError::Closed) => {
                 Step::Break(End::Tell(CloseCode::Away, "the service is stopping"))
@@ -260,9 +262,14 @@ impl Conversation {
             Ok(Err(error)) => Step::Break(end_for(&error)),
             Err(_) => {
                 tracing::warn!(session = %self.caller.session_id(), "dropped: it does not read");
-                Step::Break(End::Gone)
+                self.too_slow()
             }
         }
+    }
+
+    fn too_slow(&self) -> Step {
+        self.gateway.clients.dropped_slow.fetch_add(1, Ordering::Relaxed);
+        Step::Break(End::Gone)
     }
 }
 
@@ -280,16 +287,6 @@ fn end_for(error: &tungstenite::Error) -> End {
         Failed::Protocol(ProtocolError::ResetWithoutClosingHandshake) => End::Gone,
         Failed::Protocol(_) => End::Tell(CloseCode::Protocol, "this is not WebSocket"),
         _ => End::Gone,
-    }
-}
-
-/// Ends our half of the connection and reads away what the client still sends: closing with unread bytes would reset
-/// the connection, and the client might never see the close frame.
-async fn hang_up(socket: &mut WebSocket) {
-    let connection = socket.get_mut();
-    if connection.shutdown().await.is_ok() {
-        let mut unread = [0; 4096];
-        while connection.read(&mut unread).await.is_ok_and(|bytes| bytes > 0) {}
     }
 }
 

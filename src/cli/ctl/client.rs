@@ -4,8 +4,17 @@ use std::fmt;
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungstenite::Message};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_tungstenite::{
+    WebSocketStream, client_async,
+    tungstenite::{Message, client::IntoClientRequest},
+};
+
+use super::trust::Trust;
 
 /// Why it did not work, in a line for people.
 #[derive(Debug)]
@@ -25,19 +34,37 @@ impl fmt::Display for Failure {
     }
 }
 
+/// A connection, encrypted or not.
+trait Connection: AsyncRead + AsyncWrite + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Connection for T {}
+
 /// The conversation.
 pub struct Client {
-    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    socket: WebSocketStream<Box<dyn Connection>>,
     id: u64,
 }
 
 impl Client {
-    /// Opens it.
-    pub async fn connect(url: &str) -> Result<Self, Failure> {
-        match connect_async(url).await {
-            Ok((socket, _)) => Ok(Self { socket, id: 0 }),
-            Err(error) => Err(Failure::Unreachable(format!("{url} does not answer: {error}"))),
-        }
+    /// Opens it, over TLS where the URL says so.
+    pub async fn connect(url: &str, trust: &Trust) -> Result<Self, Failure> {
+        let failed = |error: &dyn fmt::Display| Failure::Unreachable(format!("{url} does not answer: {error}"));
+        let wrong =
+            |error: &dyn fmt::Display| Failure::Refused(format!("{url} is no URL of a control socket: {error}"));
+        let request = url.into_client_request().map_err(|error| wrong(&error))?;
+        let (uri, tls) = (request.uri(), request.uri().scheme_str() == Some("wss"));
+        let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+        let port = uri.port_u16().unwrap_or(if tls { 443 } else { 80 });
+        let stream = TcpStream::connect((host, port)).await.map_err(|error| failed(&error))?;
+        let connection: Box<dyn Connection> = if tls {
+            let connector = trust.connector().map_err(Failure::Refused)?;
+            let name = ServerName::try_from(host.to_owned()).map_err(|error| wrong(&error))?;
+            Box::new(connector.connect(name, stream).await.map_err(|error| failed(&error))?)
+        } else {
+            Box::new(stream)
+        };
+        let (socket, _) = client_async(request, connection).await.map_err(|error| failed(&error))?;
+        Ok(Self { socket, id: 0 })
     }
 
     /// The result of a method.

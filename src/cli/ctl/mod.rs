@@ -5,8 +5,9 @@
 
 mod client;
 mod show;
+mod trust;
 
-use std::process::ExitCode;
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use camera_service::{
     app,
@@ -18,6 +19,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
 use client::{Client, Failure};
+use trust::Trust;
 
 /// `EX_UNAVAILABLE` and `EX_NOPERM` of `sysexits.h`.
 const EX_UNAVAILABLE: u8 = 69;
@@ -27,8 +29,12 @@ const EX_NOPERM: u8 = 77;
 #[derive(Args)]
 pub struct Ctl {
     /// The control socket [default: the one in the configuration, on this machine]
-    #[arg(long, value_name = "ws://HOST:PORT/ws")]
+    #[arg(long, value_name = "wss://HOST:PORT/ws")]
     url: Option<String>,
+    /// Certificates to believe, PEM: the service's own, or its authority's [default: the system's authorities; without
+    /// --url: the configured certificate]
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
     /// Token or API key [default: one made from this machine's secret]
     #[arg(long, env = "CAMERA_SERVICE_TOKEN", hide_env_values = true)]
     token: Option<String>,
@@ -167,7 +173,7 @@ impl Ctl {
 
     async fn work(&self, config: &Config) -> Result<(), Failure> {
         let token = self.token(config).map_err(|error| Failure::NotAllowed(error.chain()))?;
-        let mut client = Client::connect(&self.url(config)).await?;
+        let mut client = Client::connect(&self.url(config), &self.trust(config)).await?;
         client.call("authenticate", json!({ "auth_token": token })).await?;
         let (method, params) = self.request()?;
         let reply = client.call(method, params).await?;
@@ -241,11 +247,20 @@ impl Ctl {
 
     fn url(&self, config: &Config) -> String {
         let server = &config.server;
-        let host = match server.host.is_unspecified() {
-            true => "127.0.0.1".to_owned(),
-            false => server.host.to_string(),
+        let address = match server.host.is_unspecified() {
+            true => SocketAddr::from(([127, 0, 0, 1], server.port)),
+            false => SocketAddr::from((server.host, server.port)),
         };
-        self.url.clone().unwrap_or_else(|| format!("ws://{host}:{}{}", server.port, server.websocket_path))
+        let scheme = if config.security.ssl.enabled { "wss" } else { "ws" };
+        self.url.clone().unwrap_or_else(|| format!("{scheme}://{address}{}", server.websocket_path))
+    }
+
+    fn trust(&self, config: &Config) -> Trust {
+        match (&self.ca, &self.url, &config.security.ssl.cert_file) {
+            (Some(file), ..) => Trust::Listed(file.clone()),
+            (None, None, Some(file)) => Trust::Own(file.clone()),
+            _ => Trust::System,
+        }
     }
 
     fn token(&self, config: &Config) -> Result<String> {

@@ -8,14 +8,12 @@ mod record;
 
 use std::{
     collections::HashMap,
-    fs, io,
-    os::unix::fs::MetadataExt,
+    io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use tokio::{task::spawn_blocking, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 pub use file::{add, read, revoke};
@@ -24,11 +22,9 @@ pub use record::{Record, Wish};
 use super::{
     Gateway,
     access::{Identity, unauthenticated},
+    watched::{Seen, keep_looking, look},
 };
 use crate::error::Result;
-
-/// Time between two looks at the file. A revoked key's role lasts this long at most.
-const LOOK: Duration = Duration::from_secs(1);
 
 /// The end of what has none: 9999-12-31T23:59:59Z, the last second that RFC 3339 can write.
 fn never() -> SystemTime {
@@ -58,18 +54,6 @@ struct Known {
 struct Key {
     record: Record,
     revoked: CancellationToken,
-}
-
-/// By what a file that was changed is told from one that was not, or why it cannot be looked at.
-type Seen = Result<Marks, io::ErrorKind>;
-
-#[derive(Debug, PartialEq, Eq)]
-struct Marks {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
 }
 
 impl Keys {
@@ -167,40 +151,15 @@ impl Drop for Key {
     }
 }
 
-fn look(file: &Path) -> Seen {
-    let seen = fs::metadata(file).map_err(|error| error.kind())?;
-    Ok(Marks {
-        device: seen.dev(),
-        inode: seen.ino(),
-        size: seen.size(),
-        modified: (seen.mtime(), seen.mtime_nsec()),
-        changed: (seen.ctime(), seen.ctime_nsec()),
-    })
-}
-
 /// Looks at the file again and again until the service stops.
 pub async fn watch(gateway: Arc<Gateway>) {
-    let mut tick = tokio::time::interval(LOOK);
-    // A disk that hangs is not asked more often afterwards to make up for it.
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let looking = async {
-        loop {
-            tick.tick().await;
-            let keys = gateway.credentials.keys().clone();
-            if let Err(error) = spawn_blocking(move || keys.refresh()).await {
-                tracing::error!(%error, "the API keys were not looked at");
-            }
-        }
-    };
-    tokio::select! {
-        () = gateway.stopping.cancelled() => {}
-        () = looking => {}
-    }
+    let keys = gateway.credentials.keys().clone();
+    keep_looking("the API keys", &gateway.stopping, move || keys.refresh()).await;
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::{fs, os::unix::fs::PermissionsExt};
 
     use super::*;
     use crate::{

@@ -16,6 +16,7 @@ use support::{
     rpc::Client,
 };
 use tempfile::TempDir;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 /// A part is a second. The rest is what a busy machine needs to encode a frame and write it.
 const MAY_BE_LOST: Duration = Duration::from_secs(3);
@@ -44,18 +45,22 @@ impl Installation {
     async fn start(&self) -> (Process, Client) {
         let mut service = Process::start(&self.config, "human");
         let address = after(&service.line("ws://").await, "ws://").parse().unwrap();
-        service.line("streaming").await;
         (service, Client::authenticated(address, &support::token("operator")).await)
     }
 
-    /// Records, and kills the service when it has taken so many more pictures of the stream. Gives the file, and when
+    /// Records, and kills the service when pictures show that so much of the stream has gone by. Gives the file, and when
     /// that was.
-    async fn cut_off(&self, format: &str, pictures: u32) -> (PathBuf, SystemTime) {
+    async fn cut_off(&self, format: &str, after: Duration) -> (PathBuf, SystemTime) {
         let (service, mut client) = self.start().await;
         let request = json!({ "device": "test", "format": format });
         let started = client.call("start_recording", request).await.unwrap();
-        for _ in 0..pictures {
-            client.call("take_snapshot", json!({ "device": "test" })).await.unwrap();
+        let mut first = None;
+        loop {
+            let taken = client.call("take_snapshot", json!({ "device": "test" })).await.unwrap();
+            let captured = OffsetDateTime::parse(taken["timestamp"].as_str().unwrap(), &Rfc3339).unwrap();
+            if captured - *first.get_or_insert(captured) >= after {
+                break;
+            }
         }
         let killed = SystemTime::now();
         service.kill().await;
@@ -89,12 +94,13 @@ fn begun(file: &Path) -> SystemTime {
 #[tokio::test(flavor = "multi_thread")]
 async fn fifty_times_killed_fifty_files_play_up_to_the_last_part() {
     // Two at a time, each with a service that finds what the one before it left.
-    let lives = |offset: u32| async move {
+    let lives = |offset: u64| async move {
         let installation = Installation::new();
         let (mut files, mut lost) = (Vec::new(), Vec::new());
         for life in 0..25 {
             // Within some seconds, at no moment of a second in particular.
-            let (file, killed) = installation.cut_off("fmp4", 20 + (life * 7 + offset) % 60).await;
+            let length = Duration::from_millis(200 + (life * 137 + offset) % 3000);
+            let (file, killed) = installation.cut_off("fmp4", length).await;
             files.push((file, killed));
         }
         installation.recover("a recording that was cut off").await;
@@ -112,7 +118,7 @@ async fn fifty_times_killed_fifty_files_play_up_to_the_last_part() {
         }
         lost
     };
-    let (first, second) = tokio::join!(lives(0), lives(3));
+    let (first, second) = tokio::join!(lives(0), lives(61));
     let mut lost = [first, second].concat();
     lost.sort();
     assert!(lost.len() >= 25, "too few recordings were long enough to say anything: {}", lost.len());
@@ -124,7 +130,7 @@ async fn fifty_times_killed_fifty_files_play_up_to_the_last_part() {
 async fn every_format_is_repaired_when_the_service_starts_again() {
     let installation = Installation::new();
     for format in ["mp4", "mkv"] {
-        let (file, _) = installation.cut_off(format, 40).await;
+        let (file, _) = installation.cut_off(format, Duration::from_secs(3)).await;
         assert_eq!(installation.marks(), 1, "{format}");
         installation.recover("plays up to its last whole part").await;
         assert_eq!(installation.marks(), 0, "{format}");

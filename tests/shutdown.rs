@@ -21,7 +21,6 @@ async fn sigterm_closes_the_recording_tells_the_client_and_exits_with_0() {
     let (folder, file) = support::configured(extra);
     let mut service = Process::start(&file, "human");
     let address = after(&service.line("ws://").await, "ws://").parse().unwrap();
-    service.line("streaming").await;
     let mut client = Client::authenticated(address, &support::token("operator")).await;
     let started = client.call("start_recording", json!({ "device": "test" })).await.unwrap();
     // Two more pictures of the stream show that frames have gone by since.

@@ -210,7 +210,8 @@ pub async fn announce(gateway: Arc<Gateway>) {
         }
         let (before, now) = (condition, gateway.health().status());
         condition = now;
-        if before != now {
+        // That it stops is told by itself, below.
+        if before != now && !gateway.stopping.is_cancelled() {
             tell(&gateway, News::Health(now));
         }
     }

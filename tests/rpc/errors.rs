@@ -47,7 +47,7 @@ async fn every_error_is_given_for_its_reason() {
         (-32002, "get_status", json!({})),
         (-32010, "get_camera_status", json!({ "device": "camera9" })),
         (-32020, "stop_recording", camera.clone()),
-        (-32030, "start_recording", json!({ "device": "camera0", "pre_roll": 5 })),
+        (-32030, "discover_external_streams", json!({})),
     ] {
         assert_eq!(operator.call(method, params).await.unwrap_err()["code"], code, "{method}");
         seen.insert(code);

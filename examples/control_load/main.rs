@@ -55,7 +55,7 @@ struct Arguments {
     #[arg(long, default_value_t = 1000)]
     crowd: usize,
     /// Seconds each measurement of requests takes.
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 2)]
     seconds: u64,
     /// Requests a second, of all sockets together, where they are paced.
     #[arg(long, default_value_t = 5000)]

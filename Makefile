@@ -29,7 +29,7 @@ lab:
 	packaging/install-deps build run lab
 	tests/lab/run $(LAB)
 
-# Measures the path of a frame.
+# Measures the paths of a frame, of a request and of a notification.
 bench:
 	packaging/install-deps build run
 	cargo bench --locked

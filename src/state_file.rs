@@ -21,6 +21,17 @@ pub fn read(path: &Path) -> Result<Option<Vec<u8>>> {
     }
 }
 
+/// What a file says, or the default where there is none. One that `parse` does not understand is set aside, and the log
+/// says so with `loss`, what is lost by it. Error: the file cannot be read, or not be set aside.
+pub fn load<T: Default>(path: &Path, parse: impl FnOnce(&[u8]) -> Result<T, String>, loss: &str) -> Result<T> {
+    let Some(text) = read(path)? else { return Ok(T::default()) };
+    parse(&text).or_else(|problem| {
+        let aside = set_aside(path)?;
+        tracing::error!(file = %path.display(), aside = %aside.display(), problem, "the file cannot be understood and is set aside: {loss}");
+        Ok(T::default())
+    })
+}
+
 /// Writes a file with the permissions `mode`: to a temporary one in the same folder, which is synced and renamed, so a
 /// power cut leaves the old file or the new one. Error: the folder cannot be written; the old file is whole then.
 pub fn write(path: &Path, text: &[u8], mode: u32) -> Result<()> {
@@ -28,7 +39,7 @@ pub fn write(path: &Path, text: &[u8], mode: u32) -> Result<()> {
 }
 
 /// Renames a file to `NAME.bad-SECONDS`, or the next name that is free, and says which. Error: it cannot be renamed.
-pub fn set_aside(path: &Path) -> Result<PathBuf> {
+fn set_aside(path: &Path) -> Result<PathBuf> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let name = |number| {
         let mut name = path.as_os_str().to_owned();

@@ -184,7 +184,6 @@ fn a_file_of_an_existing_installation_loads_with_one_warning_for_each_key_withou
         "logging.file_enabled",
         "logging.file_path",
         "recording.quality",
-        "storage.block_percent",
         "storage.default_path",
         "storage.fallback_path",
     ];

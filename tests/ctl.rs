@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::{path::PathBuf, process::Output};
+use std::{fs, path::PathBuf, process::Output};
 
 use serde_json::{Value, json};
 use support::{Camera, SMALL, Service};
@@ -50,12 +50,20 @@ impl Desk {
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         serde_json::from_slice(&output.stdout).unwrap()
     }
+
+    /// What a person reads.
+    async fn text(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments).await;
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
 }
 
 fn complains(output: Output, code: i32, words: &str) {
     let complaint = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(code), "{complaint}");
     assert!(complaint.contains(words), "{complaint}");
+    assert!(code == 2 || complaint.lines().count() == 1, "{complaint}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -79,6 +87,44 @@ async fn cameras_pictures_recordings_and_files() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn people_read_tables_and_a_field_a_line() {
+    let desk = Desk::new().await;
+    let has = |text: &str, lines: &[&str]| {
+        for line in lines {
+            assert!(text.lines().any(|there| there.starts_with(line)), "no \"{line}\" in {text}");
+        }
+    };
+    has(&desk.text(&["status"]).await, &["status: HEALTHY"]);
+    has(&desk.text(&["status", "camera0"]).await, &["device: camera0", "status: CONNECTED"]);
+    has(&desk.text(&["snapshot", "camera0", "--filename", "one.jpg"]).await, &["filename: one.jpg", "width: 640"]);
+    has(&desk.text(&["record", "start", "camera0"]).await, &["device: camera0", "filename: camera0_"]);
+    has(&desk.text(&["record", "stop", "camera0"]).await, &["device: camera0", "filename: camera0_"]);
+    let files = desk.text(&["files", "snapshots", "--limit", "1"]).await;
+    assert!(files.lines().count() == 2 && files.contains("FILENAME") && files.contains("one.jpg"), "{files}");
+    assert_eq!(desk.text(&["files", "snapshots", "--offset", "1"]).await, "none\n");
+    has(&desk.text(&["delete", "snapshots", "one.jpg"]).await, &["filename: one.jpg"]);
+    assert_eq!(desk.text(&["call", "ping"]).await, "pong\n");
+    desk.service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn external_streams_are_added_listed_and_removed() {
+    let desk = Desk::new().await;
+    // Nobody is there: that is told in the list, and is no reason not to add it.
+    let url = "rtsp://127.0.0.1:1/live";
+    assert_eq!(desk.text(&["streams"]).await, "none\n");
+    let added = desk.json(&["add", url, "gate"]).await;
+    assert_eq!((&added["stream_name"], &added["status"]), (&json!("gate"), &json!("ADDED")));
+    assert_eq!(desk.json(&["streams"]).await["external_streams"][0]["stream_url"], url);
+    let table = desk.text(&["streams"]).await;
+    assert!(table.contains("STREAM_NAME") && table.contains("gate"), "{table}");
+    complains(desk.run(&["add", url, "door"]).await, 1, "add_external_stream: ");
+    assert!(desk.text(&["remove", url]).await.contains("status: REMOVED"));
+    complains(desk.run(&["remove", url]).await, 1, "remove_external_stream: ");
+    desk.service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn exit_codes_tell_what_went_wrong() {
     let desk = Desk::new().await;
     for (arguments, code, words) in [
@@ -91,8 +137,15 @@ async fn exit_codes_tell_what_went_wrong() {
     ] {
         complains(desk.run(&arguments).await, code, words);
     }
+    let viewer = support::token("viewer");
+    complains(desk.run(&["--token", &viewer, "snapshot", "camera0"]).await, 77, "take_snapshot: ");
     let nowhere = desk.command_at("ws://127.0.0.1:1/ws", &["list"]).output().await.unwrap();
     complains(nowhere, 69, "does not answer");
+    // A secret that the caller may not use.
+    fs::write(desk.service.folder.path().join("state/jwt-secret"), support::SECRET).unwrap();
+    let text = fs::read_to_string(&desk.config).unwrap().replace(support::SECRET, "\"\"");
+    fs::write(&desk.config, text).unwrap();
+    complains(desk.run(&["list"]).await, 77, "--token");
     desk.service.stop().await;
 }
 
@@ -114,5 +167,12 @@ async fn events_are_printed_as_they_come() {
         assert_eq!((&event["topic"], &event["data"]["filename"]), (&json!("snapshot.taken"), &json!(name)));
     }
     assert!(watching.wait().await.unwrap().success());
+
+    let watching = desk.command(&["watch", "snapshot.*", "--count", "1"]).stdout(std::process::Stdio::piped()).spawn();
+    while client.call("get_subscription_stats", json!({})).await.unwrap()["global_stats"]["active_clients"] == 0 {}
+    client.call("take_snapshot", json!({ "device": "camera0", "filename": "three.jpg" })).await.unwrap();
+    let output = watching.unwrap().wait_with_output().await.unwrap();
+    let line = String::from_utf8(output.stdout).unwrap();
+    assert!(line.contains("Z snapshot.taken {") && line.contains("three.jpg"), "{line}");
     desk.service.stop().await;
 }

@@ -132,6 +132,26 @@ fn a_secret_that_is_too_short_does_not_start() {
 }
 
 #[tokio::test]
+async fn without_a_secret_one_is_made_that_is_private_and_explained() {
+    let (folder, config, _) = configured();
+    let text = fs::read_to_string(&config).unwrap().replace(support::SECRET, "\"\"");
+    fs::write(&config, text).unwrap();
+    let mut service = Process::start(&config, "human");
+    let told = service.line("jwt-secret").await;
+    assert!(told.contains("security.jwt.secret_key") && told.contains("camera-service token"), "{told}");
+    let address = after(&service.line("ws://").await, "ws://").parse().unwrap();
+    let file = folder.path().join("state/jwt-secret");
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+
+    let mut command = Command::new(BINARY);
+    let made = printed(command.args(["token", "--role", "viewer", "--config"]).arg(&config).output().unwrap());
+    drop(Client::authenticated(address, &made).await);
+    let secret = fs::read_to_string(&file).unwrap();
+    let (_, log) = service.terminate_with_log().await;
+    assert!(!log.join("\n").contains(secret.trim()), "it is kept in the file alone");
+}
+
+#[tokio::test]
 async fn a_running_service_follows_the_command_line_and_outlives_a_broken_file() {
     let (_folder, config, file) = configured();
     let mut service = Process::start(&config, "human");

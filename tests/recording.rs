@@ -13,7 +13,7 @@ use camera_service::{
 use serde_json::{Value, json};
 use support::{
     Camera, SMALL, Service,
-    peers::{decode, ffprobe, length},
+    peers::{decode, ffprobe, length, run},
 };
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
@@ -164,6 +164,24 @@ async fn a_camera_is_recorded_whenever_it_is_there() {
     service.plug(&camera).await;
     let second = client.notification("recording_status_update", begun).await;
     assert_ne!(second["session_id"], first["session_id"]);
+    service.stop().await;
+}
+
+/// As full a disk as any is to this configuration.
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_disk_that_is_too_full_nothing_is_recorded_and_the_rest_goes_on() {
+    let service = Service::start(&format!("{SMALL}storage: {{ warn_percent: 1, block_percent: 1 }}\n")).await;
+    service.plug(&Camera::usb(0, "1", Some("C0FFEE"))).await;
+    service.streaming("camera0").await;
+    let mut client = service.client("operator").await;
+    let refused = client.call("start_recording", json!({ "device": "camera0" })).await.unwrap_err();
+    assert_eq!((&refused["code"], &refused["data"]["dependency"]), (&json!(-32050), &json!("disk")), "{refused}");
+    assert!(refused["data"]["detail"].as_str().unwrap().contains("storage.block_percent"), "{refused}");
+    client.call("take_snapshot", json!({ "device": "camera0" })).await.unwrap();
+    let health = run("curl", &["-s", &format!("http://{}/health", service.app.health_address())]).await.unwrap();
+    let health: Value = serde_json::from_str(&health).unwrap();
+    assert_eq!(health["status"], "degraded");
+    assert!(health["components"]["service_manager"]["details"].as_str().unwrap().contains("too full"), "{health}");
     service.stop().await;
 }
 

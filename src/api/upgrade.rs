@@ -25,6 +25,9 @@ pub(super) type WebSocket = WebSocketStream<TokioIo<Upgraded>>;
 /// What a socket reads at once, in bytes. Most messages are smaller; larger ones are read in pieces.
 const READ_BUFFER: usize = 4096;
 
+/// What is written before it is sent, in bytes, if nobody sends it earlier.
+const WRITE_BUFFER: usize = 16 * 1024;
+
 /// The reply that accepts the upgrade, or the one that says what is missing.
 pub(super) fn accept(headers: &HeaderMap) -> Result<Response, Box<Response>> {
     let has = |name: header::HeaderName, word: &str| {
@@ -59,6 +62,7 @@ pub(super) async fn finish(on_upgrade: OnUpgrade, max_message: usize) -> Result<
     let upgraded = TokioIo::new(on_upgrade.await?);
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(WRITE_BUFFER)
         .max_message_size(Some(max_message))
         .max_frame_size(Some(max_message));
     Ok(WebSocketStream::from_raw_socket(upgraded, Role::Server, Some(config)).await)

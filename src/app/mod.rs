@@ -95,6 +95,7 @@ impl App {
             folders: folders.clone(),
         });
         paths.recover().await?;
+        paths.watch_room(settings::thresholds(&config)).await;
         let registry = Registry::new(hands.identities, settings::pins(&config));
         let (cameras, camera_task) =
             Cameras::spawn(registry, hands.remembered, settings::offer(&config), paths.clone(), devices);

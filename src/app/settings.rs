@@ -15,7 +15,7 @@ use crate::{
         snapshot::SnapshotRequest,
         storage::{NamePattern, Uses},
     },
-    path::{Folders, PathSettings, RecordingRequest},
+    path::{Folders, PathSettings, RecordingRequest, Thresholds},
     pipeline::Wanted,
     stream::Limits,
 };
@@ -96,6 +96,10 @@ pub(super) fn certificate(config: &Config) -> Result<Option<Certificate>> {
     let ssl = &config.security.ssl;
     let files = ssl.cert_file.as_ref().zip(ssl.key_file.as_ref()).filter(|_| ssl.enabled);
     files.map(|(chain, key)| Certificate::load(chain, key)).transpose()
+}
+
+pub(super) fn thresholds(config: &Config) -> Thresholds {
+    Thresholds { warn: config.storage.warn_percent, block: config.storage.block_percent }
 }
 
 pub(super) fn pins(config: &Config) -> Vec<Pin> {

@@ -43,16 +43,7 @@ impl Remembered {
     ///
     /// A file that cannot be understood is set aside. Fails if the file cannot be read, or cannot be set aside.
     pub fn load(file: PathBuf) -> Result<Self> {
-        let text = state_file::read(&file)?;
-        let read = text.map_or_else(|| Ok(Cameras::new()), |text| parse(&text));
-        let cameras = read.or_else(|problem| {
-            let aside = state_file::set_aside(&file)?;
-            tracing::error!(
-                file = %file.display(), aside = %aside.display(), problem,
-                "what controls were set to cannot be understood: the file is set aside and cameras are left as they are"
-            );
-            Ok::<_, Error>(Cameras::new())
-        })?;
+        let cameras = state_file::load(&file, parse, "the controls of cameras are left as they are")?;
         Ok(Self { file, cameras: Mutex::new(cameras) })
     }
 

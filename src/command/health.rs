@@ -6,7 +6,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Gateway;
-use crate::camera::{CameraStatus, Connection};
+use crate::{
+    camera::{CameraStatus, Connection},
+    path::Room,
+};
 
 /// How a part, or the whole, is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
@@ -80,10 +83,13 @@ impl Gateway {
     /// How the service is now. Looks at what is known and asks nothing.
     pub fn health(&self) -> Health {
         let ready = !self.stopping.is_cancelled();
-        let service = match ready {
-            true => Component { status: Condition::Healthy, details: "running".into() },
-            false => Component { status: Condition::Degraded, details: "stopping".into() },
+        let (status, details) = match (ready, self.paths.room()) {
+            (false, _) => (Condition::Degraded, "stopping"),
+            (true, Room::Enough) => (Condition::Healthy, "running"),
+            (true, Room::Little) => (Condition::Degraded, "running; the disk is nearly full"),
+            (true, Room::None) => (Condition::Degraded, "running; the disk is too full to record"),
         };
+        let service = Component { status, details: details.into() };
         Health {
             ready,
             uptime: self.started.elapsed(),

@@ -159,7 +159,7 @@ impl News {
 
     fn of(event: PathEvent) -> Option<Self> {
         Some(match event {
-            PathEvent::Changed { .. } => return None,
+            PathEvent::Changed { .. } | PathEvent::RoomChanged => return None,
             PathEvent::SnapshotTaken { name, filename } => Self::Snapshot { device: name, filename },
             PathEvent::RecordingStarted { name, started } => {
                 Self::recording(RecordingUpdate::started(name, started), None)

@@ -48,7 +48,10 @@ impl Secret {
             |error| Error::with_source(disk(), format!("the token secret in {} cannot be kept", file.display()), error);
         if !file.exists() {
             match make(file) {
-                Ok(()) => tracing::info!(file = %file.display(), "no jwt.secret_key is configured: made one"),
+                Ok(()) => tracing::info!(
+                    file = %file.display(),
+                    "no security.jwt.secret_key is configured: made a secret, which is used from now on; camera-service token makes tokens with it"
+                ),
                 // Another process of ours was faster; its secret is as good.
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(met(error)),

@@ -5,7 +5,7 @@
 
 const ENGINE: &str = "of the media engine only RTSP is served";
 const FILE: &str = "log lines go to standard error, which systemd's journal keeps";
-const DISK: &str = "the room on the disk is not watched";
+const DISK: &str = "recordings go to mediamtx.recordings_path or nowhere";
 
 /// Full path (a last part of `*` stands for all below), and what happens instead.
 const UNUSED: &[(&str, &str)] = &[
@@ -18,7 +18,6 @@ const UNUSED: &[(&str, &str)] = &[
     ("logging.backup_count", FILE),
     ("logging.console_enabled", FILE),
     ("recording.quality", "recordings have all that the stream has"),
-    ("storage.block_percent", DISK),
     ("storage.fallback_path", DISK),
 ];
 

@@ -55,15 +55,7 @@ impl Kept {
     /// Reads the file; where there is none, nothing is remembered. One that cannot be understood is set aside. Error: it
     /// cannot be read, or not be set aside.
     pub fn load(path: &Path) -> Result<Self> {
-        let Some(text) = state_file::read(path)? else { return Ok(Self::default()) };
-        parse(&text).or_else(|problem| {
-            let aside = state_file::set_aside(path)?;
-            tracing::error!(
-                file = %path.display(), aside = %aside.display(), problem,
-                "the external streams cannot be understood: the file is set aside and none is pulled"
-            );
-            Ok(Self::default())
-        })
+        state_file::load(path, parse, "no external stream is pulled")
     }
 
     /// Writes the file. Error: the folder cannot be written; the old file is whole then.

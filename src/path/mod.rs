@@ -12,6 +12,7 @@ mod recording;
 mod recordings;
 mod recovery;
 mod registry;
+mod room;
 mod run;
 pub mod state;
 mod task;
@@ -22,6 +23,7 @@ pub use demand::{Demand, Demands};
 pub use folders::Folders;
 pub use recording::{RecordingRequest, RecordingStarted, RecordingStatus, RecordingStopped};
 pub use registry::{Parts, Paths, SnapshotTaken, StreamingStarted, StreamingStopped};
+pub use room::{Room, Thresholds};
 pub use state::Phase;
 
 use crate::{
@@ -87,6 +89,8 @@ pub enum PathEvent {
         /// The path.
         name: String,
     },
+    /// There is more or less [`Room`] for recordings.
+    RoomChanged,
     /// A snapshot was taken and stored.
     SnapshotTaken {
         /// The path.

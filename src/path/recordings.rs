@@ -6,9 +6,10 @@ use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Paths, RecordingRequest, RecordingStatus, RecordingStopped,
+    Paths, RecordingRequest, RecordingStatus, RecordingStopped, Room,
     recording::{Desk, Recording},
     registry::{Entry, closing},
+    room::no_room,
     task,
 };
 use crate::error::{Error, Kind, Result};
@@ -62,6 +63,9 @@ impl Paths {
             let kind = Kind::InvalidState { state: "RECORDING".into(), allowed: vec!["STOPPED"] };
             return Err(Error::new(kind, format!("{name} is being recorded already")));
         }
+        if self.room() == Room::None {
+            return Err(no_room());
+        }
         let demand = demands.hold();
         task::streaming(&mut status, settings.start_timeout).await?;
         let desk = Desk {
@@ -69,6 +73,7 @@ impl Paths {
             folders: self.0.parts.folders.clone(),
             launch: self.0.parts.launch.clone(),
             events: self.0.events.clone(),
+            room: self.0.room.subscribe(),
         };
         let recording = Recording::start(desk, request, status, demand).await?;
         let started = recording.status();

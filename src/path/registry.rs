@@ -16,7 +16,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Demands, Folders, PathEvent, PathSettings, PathStatus, Phase, auto_record,
+    Demands, Folders, PathEvent, PathSettings, PathStatus, Phase, Room, auto_record,
     recordings::{Slot, end_recording, recording_status},
     task::{self, Request, Seat},
 };
@@ -96,6 +96,7 @@ pub(super) struct Inner {
     paths: Mutex<BTreeMap<String, Entry>>,
     /// Cancelled when no more recordings are begun.
     pub(super) closing: CancellationToken,
+    pub(super) room: watch::Sender<Room>,
 }
 
 pub(super) struct Entry {
@@ -111,7 +112,13 @@ impl Paths {
     /// No paths yet.
     pub fn new(parts: Parts) -> Self {
         let (events, _) = broadcast::channel(EVENTS);
-        Self(Arc::new(Inner { parts, events, paths: Mutex::default(), closing: CancellationToken::new() }))
+        Self(Arc::new(Inner {
+            parts,
+            events,
+            paths: Mutex::default(),
+            closing: CancellationToken::new(),
+            room: watch::Sender::default(),
+        }))
     }
 
     /// Makes a path without a source. One of that name that is there already stays as it is.

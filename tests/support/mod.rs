@@ -53,6 +53,8 @@ pub struct Service {
 pub fn configured(extra: &str) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().display();
+    // How full the disk of this machine is, is no test's business unless it says so.
+    let storage = if extra.contains("storage:") { "" } else { "storage: { warn_percent: 100, block_percent: 100 }" };
     let yaml = format!(
         "
 state_directory: {root}/state
@@ -64,6 +66,7 @@ security:
   health: {{ port: 0, bind_address: 127.0.0.1 }}
 mediamtx: {{ host: 127.0.0.1, rtsp_port: 0 }}
 rtsp: {{ bind_address: 127.0.0.1 }}
+{storage}
 {extra}
 "
     );

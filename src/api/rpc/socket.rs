@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{SinkExt, StreamExt, stream::FuturesUnordered};
+use futures_util::{FutureExt, SinkExt, StreamExt, stream::FuturesUnordered};
 use hyper::upgrade::OnUpgrade;
 use tokio::{
     sync::broadcast,
@@ -46,6 +46,9 @@ use crate::{
 
 /// Messages of one socket whose replies take time, at once. Further ones are not read until one of these is answered.
 const MAX_IN_FLIGHT: usize = 16;
+
+/// Messages of one socket that are answered before anything else has its turn.
+const MAX_TOGETHER: usize = 64;
 
 /// What all sockets share.
 pub(in crate::api) struct Sockets {
@@ -167,12 +170,12 @@ impl Conversation {
                 () = self.gateway.all_told.cancelled() => break,
                 message = socket.next(), if reading => {
                     pulse.felt();
-                    self.received(message, socket, &mut in_flight).await
+                    self.received_together(message, socket, &mut in_flight).await
                 }
                 Some(reply) = in_flight.next() => self.reply(reply.ok().flatten(), socket).await,
                 notification = notifications.recv() => self.notify(notification, socket).await,
                 () = pulse.due() => match pulse.ask(reading) {
-                    true => self.send(Message::Ping(Bytes::new()), socket).await,
+                    true => self.in_time(socket.send(Message::Ping(Bytes::new()))).await,
                     false => Step::Break(End::Gone),
                 },
             };
@@ -195,6 +198,25 @@ impl Conversation {
         End::Tell(CloseCode::Away, "the service is stopping")
     }
 
+    /// Answers a message and those that have come with it. The replies go out together: to send is what costs.
+    async fn received_together(
+        &self,
+        first: Option<Result<Message, tungstenite::Error>>,
+        socket: &mut WebSocket,
+        in_flight: &mut InFlight,
+    ) -> Step {
+        self.received(first, socket, in_flight).await?;
+        for _ in 1..MAX_TOGETHER {
+            if in_flight.len() == MAX_IN_FLIGHT {
+                break;
+            }
+            let Some(next) = socket.next().now_or_never() else { break };
+            self.received(next, socket, in_flight).await?;
+        }
+        self.in_time(socket.flush()).await
+    }
+
+    /// Answers a message. A reply that is there at once is written down, not sent yet.
     async fn received(
         &self,
         message: Option<Result<Message, tungstenite::Error>>,
@@ -203,7 +225,7 @@ impl Conversation {
     ) -> Step {
         match message {
             Some(Ok(Message::Text(text))) => match self.answer(text).await {
-                Answer::Now(reply) => self.reply(reply, socket).await,
+                Answer::Now(reply) => self.write(reply, socket).await,
                 Answer::Later(task) => {
                     in_flight.push(task);
                     Step::Continue(())
@@ -233,8 +255,13 @@ impl Conversation {
     }
 
     async fn reply(&self, reply: Option<String>, socket: &mut WebSocket) -> Step {
-        match reply {
-            Some(text) => self.send(Message::text(text), socket).await,
+        self.write(reply, socket).await?;
+        self.in_time(socket.flush()).await
+    }
+
+    async fn write(&self, text: Option<String>, socket: &mut WebSocket) -> Step {
+        match text {
+            Some(text) => self.in_time(socket.feed(Message::text(text))).await,
             None => Step::Continue(()),
         }
     }
@@ -247,9 +274,9 @@ impl Conversation {
         match notification {
             Ok(notification) if self.caller.identity().is_ok() => {
                 for (method, params) in notification.messages(&self.caller, &self.gateway) {
-                    self.reply(envelope::notification(method, &params), socket).await?;
+                    self.write(envelope::notification(method, &params), socket).await?;
                 }
-                Step::Continue(())
+                self.in_time(socket.flush()).await
             }
             Ok(_) => Step::Continue(()),
             Err(broadcast::error::RecvError::Lagged(missed)) => {
@@ -262,8 +289,8 @@ impl Conversation {
         }
     }
 
-    async fn send(&self, message: Message, socket: &mut WebSocket) -> Step {
-        match timeout(self.settings.write_timeout, socket.send(message)).await {
+    async fn in_time(&self, sending: impl Future<Output = Result<(), tungstenite::Error>>) -> Step {
+        match timeout(self.settings.write_timeout, sending).await {
             Ok(Ok(())) => Step::Continue(()),
             Ok(Err(error)) => Step::Break(end_for(&error)),
             Err(_) => {

@@ -16,7 +16,7 @@ mod identity;
 use super::*;
 use crate::{
     api::fixture::{DEADLINE, PUBLISHED, Served, http},
-    command::{News, RecordingStatus, Role, notice::RecordingUpdate},
+    command::{NOTIFICATIONS, News, RecordingStatus, Role, notice::RecordingUpdate},
     config::ByteSize,
 };
 
@@ -224,6 +224,25 @@ async fn a_client_that_does_not_read_is_dropped_and_nobody_else_waits() {
     let mut rest = Vec::new();
     timeout(DEADLINE, connection.read_to_end(&mut rest)).await.expect("it is dropped").ok();
     assert!(rest.len() < 200 * long.len());
+    assert_eq!(server.gateway.clients.dropped_slow.load(Ordering::Relaxed), 1);
+    assert_eq!(ask(&mut reading, "ping", json!({})).await["result"], "pong");
+}
+
+#[tokio::test]
+async fn a_client_that_fell_behind_the_ring_is_dropped_even_if_it_reads_again() {
+    let server = server(config::Server { write_timeout: DEADLINE * 10, ..settings() }).await;
+    let (mut reading, mut stalled) = (server.open_as(Role::Viewer).await, server.open_as(Role::Viewer).await);
+    // First more than the kernel takes, then more than the ring keeps.
+    let (long, number) = ("x".repeat(100_000), 150 + NOTIFICATIONS);
+    for filename in std::iter::repeat_n(long.as_str(), 150).chain(std::iter::repeat_n("x", NOTIFICATIONS)) {
+        server.gateway.notifications.send(Arc::new(started(filename))).unwrap();
+        assert_eq!(text(&mut reading).await["params"]["filename"], filename);
+    }
+    let mut got = 0;
+    while let Some(Ok(_)) = timeout(DEADLINE, stalled.next()).await.expect("it is dropped") {
+        got += 1;
+    }
+    assert!(got < number, "{got}");
     assert_eq!(server.gateway.clients.dropped_slow.load(Ordering::Relaxed), 1);
     assert_eq!(ask(&mut reading, "ping", json!({})).await["result"], "pong");
 }

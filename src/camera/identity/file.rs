@@ -23,15 +23,7 @@ impl Identities {
     ///
     /// A file that cannot be understood is set aside. Fails if the file cannot be read, or cannot be set aside.
     pub fn load(path: &Path) -> Result<Self> {
-        let Some(text) = state_file::read(path)? else { return Ok(Self::default()) };
-        parse(&text).or_else(|problem| {
-            let aside = state_file::set_aside(path)?;
-            tracing::error!(
-                file = %path.display(), aside = %aside.display(), problem,
-                "the cameras' identities cannot be understood: the file is set aside and cameras are named anew"
-            );
-            Ok(Self::default())
-        })
+        state_file::load(path, parse, "cameras are named anew")
     }
 
     /// Writes the file. Blocks on the disk. Fails if the folder cannot be written; the old file is whole then.

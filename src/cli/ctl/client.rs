@@ -48,7 +48,11 @@ pub struct Client {
 impl Client {
     /// Opens it, over TLS where the URL says so.
     pub async fn connect(url: &str, trust: &Trust) -> Result<Self, Failure> {
-        let failed = |error: &dyn fmt::Display| Failure::Unreachable(format!("{url} does not answer: {error}"));
+        let failed = |error: &dyn fmt::Display| {
+            Failure::Unreachable(format!(
+                "{url} does not answer: {error}; is the service running, and is it there (--url)?"
+            ))
+        };
         let wrong =
             |error: &dyn fmt::Display| Failure::Refused(format!("{url} is no URL of a control socket: {error}"));
         let request = url.into_client_request().map_err(|error| wrong(&error))?;

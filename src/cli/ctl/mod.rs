@@ -107,6 +107,22 @@ enum Action {
         /// As it is listed
         filename: String,
     },
+    /// List the external streams
+    Streams,
+    /// Make an RTSP stream of another machine a stream of this one
+    Add {
+        /// Where it is
+        #[arg(value_name = "rtsp://HOST/PATH")]
+        url: String,
+        /// Its name here
+        name: String,
+    },
+    /// Remove an external stream; its files stay
+    Remove {
+        /// As it was added, or as it is listed
+        #[arg(value_name = "rtsp://HOST/PATH")]
+        url: String,
+    },
     /// Print events as they come, until the service ends
     Watch {
         /// Topics, groups (`camera.*`) or `*`
@@ -172,7 +188,10 @@ impl Ctl {
     }
 
     async fn work(&self, config: &Config) -> Result<(), Failure> {
-        let token = self.token(config).map_err(|error| Failure::NotAllowed(error.chain()))?;
+        let token = self.token(config).map_err(|error| {
+            let way_out = "be the service's user, or give a token with --token";
+            Failure::NotAllowed(format!("{}; {way_out}", error.chain()))
+        })?;
         let mut client = Client::connect(&self.url(config), &self.trust(config)).await?;
         client.call("authenticate", json!({ "auth_token": token })).await?;
         let (method, params) = self.request()?;
@@ -235,6 +254,9 @@ impl Ctl {
                 };
                 (method, given([("filename", json!(filename))]))
             }
+            Action::Streams => ("get_external_streams", json!({})),
+            Action::Add { url, name } => ("add_external_stream", json!({ "stream_url": url, "stream_name": name })),
+            Action::Remove { url } => ("remove_external_stream", json!({ "stream_url": url })),
             Action::Watch { topics, .. } => ("subscribe_events", given([("topics", json!(topics))])),
             Action::Call { method, params } => {
                 let params = params.as_deref().unwrap_or("{}");

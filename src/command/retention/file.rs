@@ -1,13 +1,14 @@
 //! The retention policy on disk: `retention.json` in the state directory, versioned.
-//!
-//! It is replaced as a whole: a power cut leaves the old file or the new one.
 
-use std::{fs, io, io::Write, path::Path};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::Policy;
-use crate::error::{Error, Kind, Result};
+use crate::{
+    error::{Error, Kind, Result},
+    state_file,
+};
 
 /// What this code reads and writes.
 const VERSION: u32 = 1;
@@ -24,10 +25,7 @@ struct Document {
 /// # Errors
 /// When the file cannot be read or understood.
 pub(super) fn load(file: &Path) -> Result<Option<Policy>> {
-    let text = match fs::read(file) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        text => text.map_err(|error| on_disk(format!("{} cannot be read", file.display()), error))?,
-    };
+    let Some(text) = state_file::read(file)? else { return Ok(None) };
     let document: Result<Document, _> = serde_json::from_slice(&text);
     let problem = match document {
         Ok(Document { version: VERSION, policy }) => match policy.check() {
@@ -47,27 +45,12 @@ pub(super) fn load(file: &Path) -> Result<Option<Policy>> {
 pub(super) fn save(file: &Path, policy: Policy) -> Result<()> {
     let text = serde_json::to_string_pretty(&Document { version: VERSION, policy })
         .map_err(|error| Error::with_source(Kind::Internal, "the retention policy cannot be written", error))?;
-    replace(file, text.as_bytes()).map_err(|error| on_disk(format!("{} cannot be written", file.display()), error))
-}
-
-fn replace(file: &Path, text: &[u8]) -> io::Result<()> {
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // Made with mode 0600, and gone if anything fails before it is renamed.
-    let mut written = tempfile::Builder::new().prefix(".retention-").tempfile_in(folder)?;
-    written.write_all(text)?;
-    written.write_all(b"\n")?;
-    written.as_file().sync_all()?;
-    written.persist(file).map_err(|error| error.error)?;
-    fs::File::open(folder)?.sync_all()
-}
-
-fn on_disk(message: String, error: io::Error) -> Error {
-    Error::with_source(Kind::Dependency { dependency: "disk".into() }, message, error)
+    state_file::write(file, format!("{text}\n").as_bytes(), 0o600)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::{fs, os::unix::fs::PermissionsExt};
 
     use super::{super::PolicyType, *};
 

@@ -15,7 +15,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Demand, Folders, PathEvent, PathStatus};
+use super::{Demand, Folders, PathEvent, PathStatus, Room};
 use crate::{
     error::{Error, Kind, Result},
     media::launch::LaunchFiles,
@@ -98,6 +98,7 @@ pub(super) struct Desk {
     pub folders: Folders,
     pub launch: LaunchFiles,
     pub events: broadcast::Sender<PathEvent>,
+    pub room: watch::Receiver<Room>,
 }
 
 /// A recording's handle.

@@ -23,7 +23,10 @@ use crate::{
         recorder::{Bounds, Note, Segment, SegmentEnd, SegmentReport},
         storage::InUse,
     },
-    path::{Demand, PathEvent, PathStatus},
+    path::{
+        Demand, PathEvent, PathStatus, Room,
+        room::{no_room, out_of_room},
+    },
     stream::{Join, Stream, Subscription},
 };
 
@@ -139,6 +142,10 @@ impl Session {
                     file.segment.stop();
                     file.segment.taken().await
                 }
+                () = out_of_room(self.desk.room.clone()) => {
+                    file.segment.stop();
+                    file.segment.taken().await
+                }
             };
             progress.settle().await;
             match rest {
@@ -148,7 +155,16 @@ impl Session {
                     progress.closing = Some(tokio::spawn(Arc::clone(self).close_behind(file)));
                     frames = rest.subscription;
                 }
-                None => return self.close(file, progress).await,
+                None => {
+                    let name = file.name.clone();
+                    let over = self.close(file, progress).await?;
+                    // The file is whole; the recording is not.
+                    if *self.desk.room.borrow() == Room::None && !self.stop.is_cancelled() {
+                        self.failed(name, &no_room());
+                        return Err(no_room());
+                    }
+                    return Ok(over);
+                }
             }
         }
     }

@@ -25,6 +25,12 @@ class Lab:
         self._service = Service(keep=before, user=user)
         return self._service
 
+    def configured(self, settings: dict) -> Service:
+        """A service with files of its own and these settings, in place of the one that runs."""
+        self.stop()
+        self._service = Service(settings)
+        return self._service
+
     def terminated(self) -> Service:
         """The service, after SIGTERM and an exit code of 0."""
         before = self.service()

@@ -1,9 +1,13 @@
-"""Snapshots and recordings: what is written is a picture, and plays, whatever happens to the camera or the service."""
+"""Snapshots and recordings: what is written is a picture, and plays, whatever happens to the camera, the disk or the
+service."""
+import subprocess
 from pathlib import Path
 
 import probe
 from cameras import HEIGHT, WIDTH, Webcam
+from rpc import RpcError
 from scenarios import Lab, scenario
+from service import FILES
 from wait import wait_for
 
 
@@ -72,3 +76,37 @@ def a_recording_cut_short_by_sigterm_plays(lab: Lab) -> None:
     assert service.rpc.wait_closed() == 1001
     (file,) = service.recordings.rglob(f"{Path(started['filename']).stem}*")
     assert_plays(file, 20)
+
+
+@scenario
+def a_full_disk_ends_a_recording_and_it_goes_on_when_there_is_room(lab: Lab) -> None:
+    """The file plays, the stream goes on, and nobody has to ask for what is recorded by itself."""
+    disk = FILES / "small"
+    disk.mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(disk)], check=True)
+    try:
+        service = lab.configured(
+            {"mediamtx": {"recordings_path": str(disk)}, "recording": {"auto_record": True}})
+        mark = service.rpc.mark()
+        device = service.id_of(Webcam("Filled", port=3, serial="FD1"))
+        started = service.rpc.expect("recording_status_update", mark, device=device, status="STARTED")
+        reader = service.reader(device)
+        reader.wait_frames(30)
+        others = disk / "of-somebody-else"
+        others.write_bytes(bytes(62 << 20))
+        failed = service.rpc.expect("recording_status_update", mark, device=device, status="ERROR")
+        assert "storage.block_percent" in failed["error"], failed
+        assert_plays(disk / started["filename"], 20)
+        reader.wait_frames(60)
+        try:
+            service.rpc.call("start_recording", device=device)
+            raise AssertionError("a recording was begun on a full disk")
+        except RpcError as error:
+            assert error.code == -32050, error
+        mark = service.rpc.mark()
+        others.unlink()
+        service.rpc.expect("recording_status_update", mark, device=device, status="STARTED")
+        reader.close()
+    finally:
+        lab.stop()
+        subprocess.run(["umount", str(disk)], check=True)

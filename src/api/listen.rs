@@ -22,9 +22,10 @@ use hyper_util::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
     time::timeout,
 };
+use tokio_io_timeout::TimeoutWriter;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use warp::reply::Response;
@@ -84,7 +85,14 @@ impl Door {
                     continue;
                 }
             };
-            self.set_up(&stream, peer);
+            // Replies and notifications are small and wanted now.
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(%peer, %error, "TCP_NODELAY not set");
+            }
+            // Whoever takes nothing for so long is let go of, also in the middle of a download.
+            let mut stream = TimeoutWriter::new(stream);
+            stream.set_timeout(Some(self.settings.write_timeout));
+            let stream = Box::pin(stream);
             let guest = Guest { peer, limit: self.settings.read_timeout, stopping: self.stopping.clone() };
             let (tls, service) = (self.certificate.as_ref().map(Certificate::acceptor), service.clone());
             self.tasks.spawn(async move {
@@ -94,18 +102,6 @@ impl Door {
                     None => guest.serve(stream, service).await,
                 }
             });
-        }
-    }
-
-    fn set_up(&self, stream: &TcpStream, peer: SocketAddr) {
-        // Replies and notifications are small and wanted now.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%peer, %error, "TCP_NODELAY not set");
-        }
-        // A download that nobody takes ends; sockets see to theirs themselves. tcp(7): in milliseconds.
-        let limit = u32::try_from(self.settings.write_timeout.as_millis()).unwrap_or(u32::MAX);
-        if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(stream, limit) {
-            tracing::debug!(%peer, %error, "TCP_USER_TIMEOUT not set");
         }
     }
 }
@@ -120,7 +116,7 @@ struct Guest {
 
 impl Guest {
     /// TLS first, then the rest.
-    async fn greet<S>(self, stream: TcpStream, tls: TlsAcceptor, service: S)
+    async fn greet<S>(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, tls: TlsAcceptor, service: S)
     where
         TowerToHyperService<S>: Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send>,
         S: Clone + Send + 'static,

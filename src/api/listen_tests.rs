@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpSocket,
+    net::{TcpSocket, TcpStream},
 };
 
 use super::*;
@@ -14,7 +14,7 @@ use crate::{
         Settings,
         fixture::{DEADLINE, Served, http},
     },
-    command::Clients,
+    command::{Clients, Role},
 };
 
 const UPGRADE: &str = "GET /ws HTTP/1.1\r\nhost: test\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
@@ -228,5 +228,29 @@ async fn whoever_does_not_come_to_the_end_of_a_handshake_is_let_go() {
         half.write_all(&[0x16, 3, 1, 2, 0, 1]).await.unwrap();
         assert_eq!(rest(half).await, "", "stops in the middle");
     }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_download_that_nobody_takes_is_given_up() {
+    let settings = config::Server { write_timeout: Duration::from_millis(200), ..config::Server::default() };
+    let server = Served::start(settings).await;
+    // Far more than the kernel keeps on the way.
+    let file = std::fs::File::create(server.folder.path().join("long.jpg")).unwrap();
+    file.set_len(256 << 20).unwrap();
+    let request = format!(
+        "GET /files/snapshots/long.jpg HTTP/1.1\r\nhost: test\r\nauthorization: Bearer {}\r\n\r\n",
+        server.token(Role::Viewer)
+    );
+    let mut idle = connect(server.control).await;
+    assert!(asked(&mut idle, &request).await.starts_with("HTTP/1.1 200 "));
+    let connections = &server.gateway.clients.connections;
+    let given_up = async {
+        while connections.taken() > 0 {
+            tokio::task::yield_now().await
+        }
+    };
+    timeout(DEADLINE, given_up).await.expect("it is given up");
+    drop(idle);
     server.stop().await;
 }

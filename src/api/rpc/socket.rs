@@ -6,6 +6,7 @@
 
 use std::{
     future::poll_fn,
+    io,
     net::IpAddr,
     ops::ControlFlow,
     pin::Pin,
@@ -119,8 +120,10 @@ impl Sockets {
 /// Why a conversation is over.
 #[derive(Debug)]
 enum End {
-    /// The client has gone, or does not read: there is nobody to tell.
+    /// The client has gone: there is nobody to tell.
     Gone,
+    /// The client does not read: it cannot be told.
+    TooSlow,
     /// To be told with this code (RFC 6455 section 7.4) and reason.
     Tell(CloseCode, &'static str),
 }
@@ -142,6 +145,9 @@ impl Conversation {
     async fn run(self, mut socket: WebSocket) {
         let end = self.converse(&mut socket).await;
         tracing::debug!(session = %self.caller.session_id(), ?end, "conversation over");
+        if let End::TooSlow = end {
+            self.gateway.clients.dropped_slow.fetch_add(1, Ordering::Relaxed);
+        }
         if let End::Tell(code, reason) = end {
             let told = async {
                 let frame = CloseFrame { code, reason: Utf8Bytes::from_static(reason) };
@@ -275,7 +281,7 @@ impl Conversation {
             Ok(_) => Step::Continue(()),
             Err(broadcast::error::RecvError::Lagged(missed)) => {
                 tracing::warn!(session = %self.caller.session_id(), missed, "dropped: it does not read its notifications");
-                self.too_slow()
+                Step::Break(End::TooSlow)
             }
             Err(broadcast::error::RecvError::Closed) => {
                 Step::Break(End::Tell(CloseCode::Away, "the service is stopping"))
@@ -289,14 +295,9 @@ impl Conversation {
             Ok(Err(error)) => Step::Break(end_for(&error)),
             Err(_) => {
                 tracing::warn!(session = %self.caller.session_id(), "dropped: it does not read");
-                self.too_slow()
+                Step::Break(End::TooSlow)
             }
         }
-    }
-
-    fn too_slow(&self) -> Step {
-        self.gateway.clients.dropped_slow.fetch_add(1, Ordering::Relaxed);
-        Step::Break(End::Gone)
     }
 }
 
@@ -312,6 +313,8 @@ fn end_for(error: &tungstenite::Error) -> End {
         Failed::Capacity(_) => End::Tell(CloseCode::Size, "the message is too long"),
         Failed::Utf8(_) => End::Tell(CloseCode::Invalid, "text is UTF-8"),
         Failed::Protocol(ProtocolError::ResetWithoutClosingHandshake) => End::Gone,
+        // The connection below has the same time limit, and may be first.
+        Failed::Io(error) if error.kind() == io::ErrorKind::TimedOut => End::TooSlow,
         Failed::Protocol(_) => End::Tell(CloseCode::Protocol, "this is not WebSocket"),
         _ => End::Gone,
     }

@@ -224,6 +224,7 @@ async fn a_client_that_does_not_read_is_dropped_and_nobody_else_waits() {
     let mut rest = Vec::new();
     timeout(DEADLINE, connection.read_to_end(&mut rest)).await.expect("it is dropped").ok();
     assert!(rest.len() < 200 * long.len());
+    assert_eq!(server.gateway.clients.dropped_slow.load(Ordering::Relaxed), 1);
     assert_eq!(ask(&mut reading, "ping", json!({})).await["result"], "pong");
 }
 

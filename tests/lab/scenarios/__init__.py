@@ -39,6 +39,10 @@ class Lab:
         assert code == 0, f"exit code {code} after SIGTERM"
         return before
 
+    def close(self) -> None:
+        """As `stop`, for `contextlib.closing`: before what the service writes to is taken away."""
+        self.stop()
+
     def stop(self) -> None:
         """Ends the service, however it is."""
         if self._service is not None:

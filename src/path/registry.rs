@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Demands, Folders, PathEvent, PathSettings, PathStatus, Phase, Room, auto_record,
+    publishing::{Publisher, occupant},
     recordings::{Slot, end_recording, recording_status},
     task::{self, Request, Seat},
 };
@@ -105,6 +106,7 @@ pub(super) struct Entry {
     pub(super) demands: Demands,
     supervisor: Option<JoinHandle<()>>,
     pub(super) recording: Slot,
+    pub(super) publisher: Publisher,
     pub(super) settings: PathSettings,
 }
 
@@ -161,7 +163,8 @@ impl Paths {
         let supervisor = Some(tokio::spawn(supervise(seat)));
         let recording = Arc::default();
         let auto_record = settings.auto_record;
-        let entry = Entry { inbox: inbox_tx, status: status.clone(), demands, supervisor, recording, settings };
+        let (inbox, publisher) = (inbox_tx, Publisher::default());
+        let entry = Entry { inbox, status: status.clone(), demands, supervisor, recording, publisher, settings };
         paths.insert(name.to_owned(), entry);
         if let Some(request) = auto_record {
             tokio::spawn(auto_record::run(self.clone(), name.to_owned(), status, request));
@@ -288,6 +291,9 @@ impl Paths {
 
 /// Closes a path that nobody finds any more.
 async fn close(mut entry: Entry) {
+    if let Some(publication) = occupant(&entry.publisher).take() {
+        publication.refuse();
+    }
     // Fails only when the task has ended already.
     let _ = entry.inbox.send(Request::Close).await;
     if let Some(supervisor) = entry.supervisor.take() {

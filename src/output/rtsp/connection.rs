@@ -23,6 +23,7 @@ const ACCEPT_REST: Duration = Duration::from_millis(500);
 /// Somebody at the other end.
 pub(super) struct Connection {
     pub(super) remote: SocketAddr,
+    pub(super) client: glib::WeakRef<gst_rtsp_server::RTSPClient>,
     /// The socket gst-rtsp-server reads and writes. Only to see whether it can be written, and to shut it down: the
     /// connection's own thread then takes the connection apart, as if the other end had closed it. Closing it from
     /// another thread is not safe.
@@ -43,6 +44,13 @@ impl Connection {
 }
 
 impl State {
+    /// The connection of a client, and its other end.
+    pub(super) fn connection_of(&self, client: &gst_rtsp_server::RTSPClient) -> Option<(u64, SocketAddr)> {
+        let connections = lock(&self.connections);
+        let (id, known) = connections.iter().find(|(_, known)| known.client.upgrade().as_ref() == Some(client))?;
+        Some((*id, known.remote))
+    }
+
     /// Closes connections. They are taken apart by their own threads, soon.
     pub(super) fn disconnect(&self, connections: &[u64]) {
         let known = lock(&self.connections);
@@ -92,6 +100,9 @@ impl State {
         for session in known.iter().flat_map(|known| &known.sessions).filter_map(glib::WeakRef::upgrade) {
             let _ = self.sessions.remove(&session);
         }
+        for mount in known.iter().flat_map(|known| &known.mounts).filter_map(Weak::upgrade) {
+            self.forget_placeholder(&mount);
+        }
         self.left.notify_all();
     }
 
@@ -140,8 +151,14 @@ impl State {
         let own = socket.try_clone()?;
         let socket = gio::Socket::from_fd(OwnedFd::from(socket)).map_err(io::Error::other)?;
         let id = self.next_connection.fetch_add(1, Ordering::Relaxed) + 1;
-        let known =
-            Connection { remote, socket: own, touched: Instant::now(), mounts: Vec::new(), sessions: Vec::new() };
+        let known = Connection {
+            remote,
+            client: glib::WeakRef::new(),
+            socket: own,
+            touched: Instant::now(),
+            mounts: Vec::new(),
+            sessions: Vec::new(),
+        };
         lock(&self.connections).insert(id, known);
         let handed = self.server.transfer_connection(socket, &remote.ip().to_string(), i32::from(remote.port()), None);
         if let Err(error) = handed {

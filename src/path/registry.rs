@@ -106,6 +106,8 @@ pub(super) struct Entry {
     supervisor: Option<JoinHandle<()>>,
     pub(super) recording: Slot,
     pub(super) settings: PathSettings,
+    /// What has the path recorded whenever its camera is there, where something does. Cancelled when it need not be.
+    pub(super) keeper: Option<CancellationToken>,
 }
 
 impl Paths {
@@ -161,11 +163,19 @@ impl Paths {
         let supervisor = Some(tokio::spawn(supervise(seat)));
         let recording = Arc::default();
         let auto_record = settings.auto_record;
-        let entry = Entry { inbox: inbox_tx, status: status.clone(), demands, supervisor, recording, settings };
+        let keeper = auto_record.map(|request| auto_record::spawn(self, name, status.clone(), request));
+        let entry = Entry { inbox: inbox_tx, status, demands, supervisor, recording, settings, keeper };
         paths.insert(name.to_owned(), entry);
-        if let Some(request) = auto_record {
-            tokio::spawn(auto_record::run(self.clone(), name.to_owned(), status, request));
-        }
+    }
+
+    /// How a path is run. Error: no such path.
+    pub fn settings(&self, name: &str) -> Result<PathSettings> {
+        self.with(name, |entry| entry.settings.clone())
+    }
+
+    /// The RTSP server, with everybody who is connected to it.
+    pub fn rtsp(&self) -> Arc<RtspServer> {
+        Arc::clone(&self.0.parts.rtsp)
     }
 
     /// Gives a path its source, or takes it away. Returns when the path's status shows it. Error: no such path.

@@ -9,6 +9,7 @@
 //! - `mount`: a path, and the factory that makes its media;
 //! - `feed`: one media, its readers and its life; `feeder`: the thread that gives it frames from the `Stream`;
 //! - `gate`: lets a `reader` begin at a key frame; `packets`: what goes through it, frame by frame;
+//! - `people`: who is connected, told to others, and sending them off;
 //! - `tune`: what is changed in the pipelines gst-rtsp-server builds.
 //!
 //! Not here: where a `Stream` comes from and when it ends (`path`); a mount asks for it through [`Open`].
@@ -23,6 +24,7 @@ mod feeder;
 mod gate;
 mod mount;
 mod packets;
+mod people;
 mod reader;
 mod server;
 mod tune;
@@ -36,6 +38,7 @@ use std::{
 
 use crate::{error::Result, stream::Stream};
 
+pub use people::{ConnectionInfo, SessionInfo};
 pub use server::RtspServer;
 
 /// How the server listens and what it puts up with.
@@ -99,6 +102,8 @@ pub struct Readers {
     pub bytes_sent: u64,
     /// Frames handed out, counted likewise.
     pub frames_sent: u64,
+    /// Bytes of RTP packets that went out, headers of RTP included.
+    pub packet_bytes_sent: u64,
 }
 
 /// How the frames reach a reader.

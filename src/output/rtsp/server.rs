@@ -49,7 +49,7 @@ pub(super) struct State {
 
 /// A running RTSP server.
 pub struct RtspServer {
-    state: Arc<State>,
+    pub(super) state: Arc<State>,
     port: u16,
     main_loop: glib::MainLoop,
     thread: Mutex<Option<(thread::JoinHandle<()>, mpsc::Receiver<()>)>>,
@@ -130,6 +130,7 @@ impl RtspServer {
             count: of_mount.map(|feed| feed.readers().len()).sum(),
             bytes_sent: mount.bytes_sent.load(Ordering::Relaxed),
             frames_sent: mount.frames_sent.load(Ordering::Relaxed),
+            packet_bytes_sent: mount.packet_bytes_sent.load(Ordering::Relaxed),
         }
     }
 

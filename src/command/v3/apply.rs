@@ -25,7 +25,7 @@ const PATH_KEYS: [&str; 8] = [
 ];
 
 /// Global keys that do something here.
-const GLOBAL_KEYS: [&str; 4] = ["authMethod", "authInternalUsers", "apiAllowOrigins", "apiTrustedProxies"];
+const GLOBAL_KEYS: [&str; 3] = ["authInternalUsers", "apiAllowOrigins", "apiTrustedProxies"];
 
 /// What a path of its own needs to stream.
 #[derive(Debug, PartialEq)]

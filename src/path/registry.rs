@@ -16,7 +16,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Demands, Folders, PathEvent, PathSettings, PathStatus, Phase, Room, auto_record,
+    Demands, Folders, PathEvent, PathSettings, PathStatus, Phase, Room, Running, auto_record,
     recordings::{Slot, end_recording, recording_status},
     task::{self, Request, Seat},
 };
@@ -106,6 +106,8 @@ pub(super) struct Entry {
     supervisor: Option<JoinHandle<()>>,
     pub(super) recording: Slot,
     pub(super) settings: PathSettings,
+    /// What they were when the path was made.
+    made: PathSettings,
     /// What has the path recorded whenever its camera is there, where something does. Cancelled when it need not be.
     pub(super) keeper: Option<CancellationToken>,
 }
@@ -164,13 +166,25 @@ impl Paths {
         let recording = Arc::default();
         let auto_record = settings.auto_record;
         let keeper = auto_record.map(|request| auto_record::spawn(self, name, status.clone(), request));
-        let entry = Entry { inbox: inbox_tx, status, demands, supervisor, recording, settings, keeper };
+        let made = settings.clone();
+        let entry = Entry { inbox: inbox_tx, status, demands, supervisor, recording, settings, made, keeper };
         paths.insert(name.to_owned(), entry);
     }
 
-    /// How a path is run. Error: no such path.
+    /// How a path is run if nobody changes that. Error: no such path.
     pub fn settings(&self, name: &str) -> Result<PathSettings> {
-        self.with(name, |entry| entry.settings.clone())
+        self.with(name, |entry| entry.made.clone())
+    }
+
+    /// Has a path run otherwise than before, without disturbing who reads it. Error: no such path.
+    pub async fn change_running(&self, name: &str, running: Running) -> Result<()> {
+        let inbox = {
+            let mut paths = self.lock();
+            let entry = paths.get_mut(name).ok_or_else(|| Error::not_found("stream", name))?;
+            running.put_into(&mut entry.settings);
+            entry.inbox.clone()
+        };
+        inbox.send(Request::Running(running)).await.map_err(|_| closing())
     }
 
     /// The RTSP server, with everybody who is connected to it.

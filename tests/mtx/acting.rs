@@ -82,3 +82,39 @@ async fn a_path_without_a_stream_is_listed_and_is_not_ready() {
     assert_eq!(names, ["studio", "~^cam"]);
     service.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_camera_is_read_under_another_name_too() {
+    let service = Service::start(SMALL).await;
+    service.plug(&Camera::usb(0, "1.1", None)).await;
+    service.streaming("camera0").await;
+    let older = "ffmpeg -f v4l2 -i /dev/video0 -c:v libx264 -f rtsp rtsp://localhost:8554/yard";
+    for (name, body) in [
+        ("door", json!({ "source": "/dev/video0" })),
+        ("pi", json!({ "source": "rpiCamera", "sourceOnDemand": true })),
+        ("yard", json!({ "runOnDemand": older })),
+    ] {
+        done(&service, "POST", &format!("/config/paths/add/{name}"), &body.to_string()).await;
+        let video = ffprobe(&service.url(name), &["-rtsp_transport", "tcp"]).await.unwrap();
+        assert_eq!(video["width"], 640, "{name}");
+        assert_eq!(get(&service, &format!("/paths/get/{name}")).await["source"]["type"], "rpiCameraSource", "{name}");
+    }
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_camera_runs_on_demand_when_it_is_told_to() {
+    let service = Service::start(SMALL).await;
+    service.plug(&Camera::usb(0, "1.1", None)).await;
+    service.streaming("camera0").await;
+    let body = r#"{"sourceOnDemand":true,"sourceOnDemandCloseAfter":"10ms"}"#;
+    done(&service, "PATCH", "/config/paths/patch/camera0", body).await;
+    service.path("camera0", |status| status.stream.is_none() && status.open).await;
+    let path = get(&service, "/paths/get/camera0").await;
+    assert_eq!((&path["ready"], &path["source"]["type"]), (&json!(false), &json!("rpiCameraSource")));
+    ffprobe(&service.url("camera0"), &["-rtsp_transport", "tcp"]).await.unwrap();
+    done(&service, "DELETE", "/config/paths/delete/camera0", "").await;
+    service.streaming("camera0").await;
+    assert_eq!(get(&service, "/config/paths/get/camera0").await["sourceOnDemand"], false);
+    service.stop().await;
+}

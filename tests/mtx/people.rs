@@ -5,14 +5,15 @@ use serde_json::json;
 use super::{
     ask, contract, curl, done, get,
     shape::check,
-    support::{Camera, PATIENCE, SMALL, Service},
+    support::{Camera, PATIENCE, SMALL, Service, peers::ffprobe},
 };
 
 #[tokio::test(flavor = "multi_thread")]
 async fn users_are_who_the_configuration_says() {
     let service = Service::start(SMALL).await;
     let api = service.app.api_address().unwrap();
-    let users = r#"{"authInternalUsers":[{"user":"me","pass":"pw","ips":["127.0.0.0/8"],"permissions":[{"action":"api"}]}]}"#;
+    let users =
+        r#"{"authInternalUsers":[{"user":"me","pass":"pw","ips":["127.0.0.0/8"],"permissions":[{"action":"api"}]}]}"#;
     done(&service, "PATCH", "/config/global/patch", users).await;
     let nobody = ask(&service, "GET", "/info", "").await;
     assert_eq!((nobody.status, nobody.header("www-authenticate")), (401, "Basic realm=\"mediamtx\""));
@@ -56,6 +57,13 @@ async fn a_reader_is_told_and_sent_off() {
     let path = get(&service, "/paths/get/camera0").await;
     assert_eq!(path["readers"], json!([{ "type": "rtspSession", "id": id }]));
     assert!(path["outboundBytes"].as_u64() > Some(0) && path["inboundBytes"].as_u64() > Some(0), "{path}");
+
+    // A limit refuses those who come; whoever reads goes on.
+    done(&service, "PATCH", "/config/paths/patch/camera0", r#"{"maxReaders":1}"#).await;
+    let refused = ffprobe(&service.url("camera0"), &["-rtsp_transport", "tcp"]).await.unwrap_err();
+    assert!(refused.contains("400"), "{refused}");
+    done(&service, "PATCH", "/config/paths/patch/camera0", r#"{"maxReaders":2}"#).await;
+    ffprobe(&service.url("camera0"), &["-rtsp_transport", "tcp"]).await.unwrap();
 
     done(&service, "POST", &format!("/rtspsessions/kick/{id}"), "").await;
     tokio::time::timeout(PATIENCE, reader.wait()).await.expect("it is sent off").unwrap();

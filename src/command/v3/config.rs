@@ -103,7 +103,7 @@ async fn change(
             Refused::Invalid(message) => Refusal::Invalid(message),
             Refused::NotFound => Refusal::NotFound(NO_PATH),
         })?;
-        apply::check(&before, &after)?;
+        apply::check(&gateway, &before, &after)?;
         gateway.engine.put(after.clone());
         apply::differences(&gateway, &before, &after).await;
         Ok(())

@@ -73,7 +73,7 @@ pub struct Info {
 /// Where the service serves what MediaMTX has listeners for.
 #[derive(Clone, Debug, Default)]
 pub struct Served {
-    /// The control API.
+    /// The control API; empty where it is not served.
     pub api: String,
     /// Whether it speaks TLS.
     pub encrypted: bool,
@@ -87,6 +87,8 @@ pub struct Engine {
     /// One change at a time.
     turn: Turn<()>,
     started: SystemTime,
+    /// Where RTSP is served.
+    rtsp: String,
     /// Keys of which it was said that they do nothing.
     told: Mutex<HashSet<String>>,
     /// Checks of passwords under way. Each may take a core for a second.
@@ -100,15 +102,16 @@ impl Engine {
         let off = ["rtmp", "hls", "webrtc", "srt", "moq"];
         let given = off.iter().fold(global_keys(), |given, key| given.with(key, Value::Flag(false)));
         let given = given
-            .with("api", Value::Flag(true))
+            .with("api", Value::Flag(!served.api.is_empty()))
             .with("apiAddress", text(served.api))
             .with("apiEncryption", Value::Flag(served.encrypted))
-            .with("rtspAddress", text(served.rtsp))
+            .with("rtspAddress", text(served.rtsp.clone()))
             .with("rtspTransports", Value::Texts(vec!["tcp".into(), "udp".into()]));
         Self {
             conf: Mutex::new(Arc::new(Conf::new(given))),
             turn: Turn::default(),
             started: SystemTime::now(),
+            rtsp: served.rtsp,
             told: Mutex::default(),
             checks: Semaphore::new(access::CHECKS),
         }

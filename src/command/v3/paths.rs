@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Answer, List, Moment, Page, Refusal, config::present};
+use super::{Answer, List, Moment, Page, Refusal, apply::device, config::present};
 use crate::{
     command::Gateway,
     frame::Codec,
@@ -123,7 +123,8 @@ fn describe(gateway: &Gateway, conf: &Conf, name: String, set: &Set) -> Path {
 /// What feeds a path, by the word that MediaMTX has for it: a camera is one, whatever it hangs on.
 fn source(conf: &Conf, name: &str, set: &Set, status: Option<&PathStatus>) -> Option<End> {
     let kind = match set.text("source") {
-        "publisher" => return None,
+        // Of a command that would take a camera of ours, the camera.
+        "publisher" => device(set).map(|_| "rpiCameraSource")?,
         "redirect" => "redirect",
         source if source.starts_with("rtsp") => "rtspSource",
         source if source.starts_with("rtmp") => "rtmpSource",

@@ -46,10 +46,7 @@ pub(super) fn follow(state: &Arc<State>, connection: u64, client: &RTSPClient) {
     });
     let weak = Arc::downgrade(state);
     client.connect_pre_play_request(move |_, context| {
-        if let Some(state) = weak.upgrade() {
-            state.about_to_play(context);
-        }
-        RTSPStatusCode::Ok
+        weak.upgrade().map_or(RTSPStatusCode::ServiceUnavailable, |state| state.about_to_play(context))
     });
     let weak = Arc::downgrade(state);
     client.connect_play_request(move |client, context| {
@@ -85,6 +82,10 @@ impl State {
         let Some(mount) = context.uri().and_then(|url| self.mount_of(&path(url))) else {
             return RTSPStatusCode::NotFound;
         };
+        if self.is_full(&mount) {
+            tracing::info!(path = mount.name, "RTSP reader refused: as many read it as may");
+            return RTSPStatusCode::BadRequest;
+        }
         if let Some(known) = lock(&self.connections).get_mut(&connection) {
             known.touched = Instant::now();
             known.mounts.push(Arc::downgrade(&mount));
@@ -117,12 +118,16 @@ impl State {
         }
     }
 
-    fn about_to_play(&self, context: &RTSPContext) {
-        let Some((session, media)) = session_media(context) else { return };
+    fn about_to_play(&self, context: &RTSPContext) -> RTSPStatusCode {
+        let Some((session, media)) = session_media(context) else { return RTSPStatusCode::Ok };
         let feed = media.media().and_then(|media| self.feed_of(&media));
         if let Some(feed) = feed.filter(|feed| !feed.has(&session)) {
+            if self.is_full(&feed.mount) {
+                return RTSPStatusCode::BadRequest;
+            }
             feed.expect_play();
         }
+        RTSPStatusCode::Ok
     }
 
     fn play(&self, connection: u64, client: &RTSPClient, context: &RTSPContext) {

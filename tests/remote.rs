@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use camera_service::{
     frame::Codec,
-    path::{PathSettings, Phase},
+    path::{PathSettings, Phase, Publishing},
     pipeline::{CaptureRequest, Source, Wanted},
     rtsp_url::RtspUrl,
     stream::{Join, Limits, Next},
@@ -20,6 +20,7 @@ use support::{
 /// A path that pulls this URL all the time.
 async fn pull(service: &Service, name: &str, url: &str) {
     let settings = PathSettings {
+        publishing: Publishing::Never,
         always_on: true,
         close_after: Duration::from_secs(1),
         start_timeout: Duration::from_secs(10),

@@ -256,6 +256,7 @@ fn offer(folder: &std::path::Path) -> Offer {
         frame_timeout: DEADLINE,
         stop_timeout: DEADLINE,
         ring: Limits::default(),
+        publishing: crate::path::Publishing::Never,
         auto_record: None,
     };
     let controls = ControlPolicy { restore: true, fixed: Default::default() };

@@ -19,7 +19,7 @@ use crate::{
         snapshot::SnapshotRequest,
         storage::{NamePattern, Uses},
     },
-    path::{Folders, PathSettings, RecordingRequest, Thresholds},
+    path::{Folders, PathSettings, Publishing, RecordingRequest, Thresholds},
     pipeline::Wanted,
     stream::Limits,
 };
@@ -153,6 +153,7 @@ pub(super) fn offer(config: &Config) -> Offer {
         },
         settings: PathSettings {
             always_on: pin.auto_start.unwrap_or(default.settings.always_on),
+            publishing: crate::path::Publishing::Never,
             auto_record: pin.auto_record.unwrap_or(config.recording.auto_record).then(|| auto_record(config)),
             ring: Limits { past: pin.pre_roll.unwrap_or(config.recording.pre_roll), ..default.settings.ring },
             ..default.settings.clone()
@@ -248,6 +249,7 @@ fn wanted(config: &Config) -> Wanted {
 fn path(config: &Config) -> PathSettings {
     let streams = &config.streams;
     PathSettings {
+        publishing: Publishing::Never,
         always_on: config.camera.auto_start_streams,
         close_after: streams.close_after,
         start_timeout: streams.start_timeout,

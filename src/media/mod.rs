@@ -1,10 +1,12 @@
-//! What every GStreamer pipeline here shares: launch files, the clock, samples, errors from the bus and the log.
+//! What every GStreamer pipeline here shares: launch files, the clock, samples, errors from the bus and the log; and what
+//! goes from one to another.
 //!
 //! Not here: any particular pipeline. Capture is `pipeline`, everything else is `output`.
 
 pub mod bus;
 pub mod launch;
 pub mod log;
+pub mod publication;
 pub mod sample;
 
 use gst::prelude::*;

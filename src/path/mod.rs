@@ -8,6 +8,7 @@
 mod auto_record;
 mod demand;
 mod folders;
+mod publishing;
 mod recording;
 mod recordings;
 mod recovery;
@@ -21,6 +22,7 @@ use std::{sync::Arc, time::SystemTime};
 
 pub use demand::{Demand, Demands};
 pub use folders::Folders;
+pub use publishing::Publishing;
 pub use recording::{RecordingRequest, RecordingStarted, RecordingStatus, RecordingStopped};
 pub use registry::{Parts, Paths, SnapshotTaken, StreamingStarted, StreamingStopped};
 pub use room::{Room, Thresholds};
@@ -47,6 +49,8 @@ pub struct PathSettings {
     pub stop_timeout: std::time::Duration,
     /// What the stream keeps. Recordings begin with its `past` unless they are asked for less.
     pub ring: crate::stream::Limits,
+    /// Whether its source is whoever publishes to it.
+    pub publishing: Publishing,
     /// Record it whenever the camera is there, so.
     pub auto_record: Option<RecordingRequest>,
 }

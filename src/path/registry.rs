@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Demands, Folders, PathEvent, PathSettings, PathStatus, Phase, Room, Running, auto_record,
+    publishing::{Publisher, occupant},
     recordings::{Slot, end_recording, recording_status},
     task::{self, Request, Seat},
 };
@@ -105,6 +106,7 @@ pub(super) struct Entry {
     pub(super) demands: Demands,
     supervisor: Option<JoinHandle<()>>,
     pub(super) recording: Slot,
+    pub(super) publisher: Publisher,
     pub(super) settings: PathSettings,
     /// What they were when the path was made.
     made: PathSettings,
@@ -166,8 +168,8 @@ impl Paths {
         let recording = Arc::default();
         let auto_record = settings.auto_record;
         let keeper = auto_record.map(|request| auto_record::spawn(self, name, status.clone(), request));
-        let made = settings.clone();
-        let entry = Entry { inbox: inbox_tx, status, demands, supervisor, recording, settings, made, keeper };
+        let (inbox, publisher, made) = (inbox_tx, Publisher::default(), settings.clone());
+        let entry = Entry { inbox, status, demands, supervisor, recording, publisher, settings, made, keeper };
         paths.insert(name.to_owned(), entry);
     }
 
@@ -312,6 +314,9 @@ impl Paths {
 
 /// Closes a path that nobody finds any more.
 async fn close(mut entry: Entry) {
+    if let Some(publication) = occupant(&entry.publisher).take() {
+        publication.refuse();
+    }
     // Fails only when the task has ended already.
     let _ = entry.inbox.send(Request::Close).await;
     if let Some(supervisor) = entry.supervisor.take() {

@@ -14,6 +14,7 @@ use super::{
     CapturePlan,
     failure::{self, Suspect},
     frames::{Counters, Frames, count, is_whole_jpeg},
+    published::Attached,
     remote::{self, Remote},
     settings,
 };
@@ -47,6 +48,7 @@ pub type Listener = Box<dyn Fn(PipelineEvent) + Send + Sync>;
 /// A running capture pipeline.
 pub struct CapturePipeline {
     pipeline: Option<gst::Pipeline>,
+    published: Option<Attached>,
     shared: Arc<Shared>,
 }
 
@@ -68,7 +70,8 @@ impl CapturePipeline {
         settings::apply(&pipeline, &plan.settings)?;
         let remote = plan.remote.as_ref().map(|url| Remote::attach(&pipeline, url)).transpose()?;
         let (life, suspect) = (Mutex::new(Life::Starting(None)), plan.suspect());
-        let shared = Arc::new(Shared { counters, life, events, suspect, remote });
+        let guessed = plan.is_guess();
+        let shared = Arc::new(Shared { counters, life, events, suspect, remote, guessed });
         shared.watch_drops(&pipeline, plan)?;
         shared.watch_bus(&pipeline);
         if shared.remote.is_some()
@@ -77,8 +80,11 @@ impl CapturePipeline {
             shared.deliver(&tail, Codec::Mjpeg, plan, Arc::clone(&stream));
         }
         shared.deliver(&launch::element(&pipeline, "tail")?, plan.format.codec, plan, stream);
-        let mut started = Self { pipeline: Some(pipeline), shared };
+        let mut started = Self { pipeline: Some(pipeline), published: None, shared };
         started.play()?;
+        if let (Some(pipeline), Some(publication)) = (&started.pipeline, &plan.publication) {
+            started.published = Some(Attached::new(pipeline, publication)?);
+        }
         Ok(started)
     }
 
@@ -109,6 +115,7 @@ impl CapturePipeline {
 
     fn take_down(&mut self) {
         self.shared.end();
+        self.published = None;
         if let Some(pipeline) = self.pipeline.take() {
             let _ = pipeline.set_state(gst::State::Null);
             if let Some(bus) = pipeline.bus() {
@@ -135,6 +142,8 @@ struct Shared {
     events: Listener,
     suspect: Suspect,
     remote: Option<Arc<Remote>>,
+    /// What the stream is, its first frame says.
+    guessed: bool,
 }
 
 enum Life {
@@ -254,7 +263,7 @@ impl Shared {
                     key_frames.wanted = false;
                 }
             }
-            if first && shared.remote.is_some() {
+            if first && shared.guessed {
                 stream.found(remote::format(codec, sample.caps()));
             }
             stream.publish(frame.pts, frame.key, frame.captured, frame.data);

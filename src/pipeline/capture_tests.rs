@@ -175,6 +175,7 @@ fn the_last_word_is_said_once_and_not_before_the_start_is_over() {
         events: Box::new(move |event| tell.send(event).unwrap_or_default()),
         suspect: Suspect::default(),
         remote: None,
+        guessed: false,
     };
     assert!(shared.run(true).is_none());
     shared.last_word(PipelineEvent::Ended);

@@ -7,25 +7,29 @@
 //! (`stream`, `output`), and what a device offers (`device::probe`).
 
 mod capture;
+mod capture_plan;
 mod encoder;
 mod failure;
 mod frames;
 mod modes;
 mod plan;
+mod published;
 mod remote;
 mod settings;
 
 use std::path::PathBuf;
 
 pub use capture::{CapturePipeline, PipelineEvent};
+pub use capture_plan::CapturePlan;
 pub use encoder::Encoders;
 pub use frames::{Counters, Dropped};
-pub use plan::{CapturePlan, plan};
+pub use plan::plan;
 pub use settings::Setting;
 
 use crate::{
     config::{EncoderKind, Gop, H264Level, PinnedMode, Preset, Profile},
     frame::Codec,
+    media::publication::Publication,
     mode::{Mode, Rate},
     rtsp_url::RtspUrl,
 };
@@ -53,6 +57,8 @@ pub enum Source {
     },
     /// A test pattern; no device is needed.
     Test,
+    /// A stream that is published to this service, untouched.
+    Published(Publication),
     /// A stream of another machine: its H.264 or Motion JPEG, untouched.
     Rtsp {
         /// Where it is.

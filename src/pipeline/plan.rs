@@ -1,85 +1,17 @@
 //! What to do with a camera: pure, from its modes, from what is wanted and from the encoders that work.
 
-use std::path::PathBuf;
-
 use super::{
-    CaptureRequest, Encoders, Setting, Source, Wanted,
-    encoder::{launch_file, list},
-    failure::Suspect,
+    CapturePlan, CaptureRequest, Encoders, Setting, Source, Wanted,
+    encoder::list,
     modes::{self, Coding, SizeDistance, area, coding, distance, nearest, overloads_usb2},
-    remote, settings,
+    published, remote, settings,
 };
 use crate::{
-    config::{EncoderKind, PinnedMode},
+    config::PinnedMode,
     error::{Error, Kind, Result},
     frame::{Codec, Format},
-    media::launch::LaunchFiles,
     mode::{FourCc, Mode, Rate},
-    rtsp_url::RtspUrl,
 };
-
-/// What a capture pipeline will do.
-#[derive(Clone, Debug, PartialEq)]
-pub struct CapturePlan {
-    /// What comes out. Of another machine's stream it is a guess until the stream is there, which then knows better.
-    pub format: Format,
-    /// Where it is pulled from; None: no other machine.
-    pub remote: Option<RtspUrl>,
-    /// The device's node; None: no device.
-    pub node: Option<PathBuf>,
-    /// The device's driver, empty without a device.
-    pub driver: String,
-    /// The mode the device is opened in; None: no device.
-    pub mode: Option<Mode>,
-    /// The encoder; None: what the source delivers goes through untouched.
-    pub encoder: Option<EncoderKind>,
-    /// Launch file of the source, e.g. `source/mjpeg`.
-    pub source: &'static str,
-    /// Launch file of the decoder, where one is needed.
-    pub decoder: Option<&'static str>,
-    /// Launch file of the tail.
-    pub tail: &'static str,
-    /// What is set on the elements of those files.
-    pub settings: Vec<Setting>,
-    /// Whether a request for a key frame is fulfilled soon. A camera's own H.264 has its key frames when it likes.
-    pub key_frames_on_demand: bool,
-    /// Each choice with its reason, for the log and the status.
-    pub why: Vec<String>,
-}
-
-impl CapturePlan {
-    /// The launch files in the order they are joined.
-    pub fn files(&self) -> Vec<String> {
-        let encoder = self.encoder.map_or_else(|| "encoder/none".into(), launch_file);
-        let decoder = self.decoder.map(str::to_owned);
-        [Some(self.source.into()), decoder, Some(encoder), Some(self.tail.into())].into_iter().flatten().collect()
-    }
-
-    /// The joined line with all that is set on its elements, as a shell takes it behind `gst-launch-1.0`. Errors: a
-    /// launch file is missing or cannot be read.
-    pub fn launch_line(&self, files: &LaunchFiles) -> Result<String> {
-        let mut line = format!(" {} ", files.join(&self.files())?);
-        // Without the credentials.
-        let remote = self.remote.as_ref().map(remote::shown);
-        for Setting { element, property, value } in self.settings.iter().chain(&remote) {
-            let name = format!(" name={element}");
-            let value = value.replace('\\', "\\\\").replace('"', "\\\"");
-            // Of two values for one property the later counts, which would be the file's own: that one goes.
-            if let Some(at) = line.find(&format!("{name} ")) {
-                let rest = without(&line[at + name.len()..], property);
-                line = format!("{}{name} {property}=\"{value}\"{rest}", &line[..at]);
-            }
-        }
-        Ok(line.trim().to_owned())
-    }
-
-    pub(super) fn suspect(&self) -> Suspect {
-        match (&self.node, self.mode) {
-            (Some(node), Some(mode)) => Suspect::device(node, &self.driver, &mode.to_string()),
-            _ => Suspect::default(),
-        }
-    }
-}
 
 /// Chooses mode, encoder and launch files. Errors, each with a way out: no mode can be used, a pinned mode is not
 /// offered, a pinned encoder does not work or none does, no MJPEG where it is wanted.
@@ -88,6 +20,7 @@ pub fn plan(request: &CaptureRequest, encoders: &Encoders) -> Result<CapturePlan
     match &request.source {
         Source::Test => test_pattern(wanted, encoders),
         Source::Rtsp { url } => Ok(remote::plan(url)),
+        Source::Published(publication) => Ok(published::plan(publication)),
         Source::Camera { node, driver, modes } => {
             let mut plan = Camera { driver, modes, wanted, encoders }.plan()?;
             plan.settings.insert(0, Setting::new("source", "device", node.display()));
@@ -348,50 +281,30 @@ fn encoded(
     }
     let jpeg = coding == Coding::Jpeg;
     Ok(CapturePlan {
-        format: Format { codec: Codec::H264, width, height, rate: mode.rate },
-        remote: None,
-        node: None,
-        driver: String::new(),
         mode: Some(mode),
         encoder: Some(kind),
         source: if jpeg { "source/mjpeg" } else { "source/raw" },
         decoder: jpeg.then_some("decoder/jpegdec"),
-        tail: "tail/h264",
         settings,
         key_frames_on_demand: true,
         why,
+        ..CapturePlan::untouched(Format { codec: Codec::H264, width, height, rate: mode.rate })
     })
 }
 
 /// A plan that passes on what the camera delivers.
 fn untouched(mode: Mode, coding: Coding, why: Vec<String>) -> CapturePlan {
-    let h264 = coding == Coding::H264;
+    let (codec, source) = match coding {
+        Coding::H264 => (Codec::H264, "source/h264"),
+        _ => (Codec::Mjpeg, "source/mjpeg"),
+    };
     CapturePlan {
-        format: Format {
-            codec: if h264 { Codec::H264 } else { Codec::Mjpeg },
-            width: mode.width,
-            height: mode.height,
-            rate: mode.rate,
-        },
-        remote: None,
-        node: None,
-        driver: String::new(),
         mode: Some(mode),
-        encoder: None,
-        source: if h264 { "source/h264" } else { "source/mjpeg" },
-        decoder: None,
-        tail: if h264 { "tail/h264" } else { "tail/mjpeg" },
+        source,
         settings: vec![settings::mode(&mode, coding)],
         // Every JPEG is a key frame.
-        key_frames_on_demand: !h264,
+        key_frames_on_demand: codec == Codec::Mjpeg,
         why,
+        ..CapturePlan::untouched(Format { codec, width: mode.width, height: mode.height, rate: mode.rate })
     }
-}
-
-/// The launch line's text without the assignment of `property` to the element it begins in.
-fn without(text: &str, property: &str) -> String {
-    let (own, others) = text.split_at(text.find(" ! ").unwrap_or(text.len()));
-    let assignment = format!("{property}=");
-    let kept: Vec<&str> = own.split(' ').filter(|word| !word.starts_with(&assignment)).collect();
-    kept.join(" ") + others
 }

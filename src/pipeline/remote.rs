@@ -22,23 +22,15 @@ use crate::{
 /// Encodings that are taken, by their names in SDP.
 const TAKEN: [&str; 2] = ["H264", "JPEG"];
 /// What stands in a plan until the other side has said better, and afterwards for what it does not say.
-const USUAL: Format = Format { codec: Codec::H264, width: 0, height: 0, rate: Rate::per_second(30) };
+pub(super) const USUAL: Format = Format { codec: Codec::H264, width: 0, height: 0, rate: Rate::per_second(30) };
 
 /// The plan for a stream of another machine.
 pub(super) fn plan(url: &RtspUrl) -> CapturePlan {
     CapturePlan {
-        format: USUAL,
         remote: Some(url.clone()),
-        node: None,
-        driver: String::new(),
-        mode: None,
-        encoder: None,
         source: "source/rtsp",
-        decoder: None,
-        tail: "tail/h264",
-        settings: Vec::new(),
-        key_frames_on_demand: false,
         why: vec![format!("a stream of another machine, untouched: {url}")],
+        ..CapturePlan::untouched(USUAL)
     }
 }
 

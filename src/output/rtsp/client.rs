@@ -12,11 +12,15 @@ use gst_rtsp_server::{RTSPClient, RTSPContext, prelude::*};
 
 use uuid::Uuid;
 
-use super::{ReaderInfo, Transport, connection::Session, lock, server::State};
+use super::{ReaderInfo, Transport, connection::Session, lock, publish, server::State};
 use crate::error::Kind;
 
 /// Follows a new connection.
 pub(super) fn follow(state: &Arc<State>, connection: u64, client: &RTSPClient) {
+    if let Some(known) = lock(&state.connections).get(&connection) {
+        known.client.set(Some(client));
+    }
+    publish::follow(state, connection, client);
     let weak = Arc::downgrade(state);
     client.connect_pre_describe_request(move |_, context| {
         weak.upgrade().map_or(RTSPStatusCode::ServiceUnavailable, |state| state.describe(connection, context))
@@ -79,6 +83,7 @@ pub(super) fn follow(state: &Arc<State>, connection: u64, client: &RTSPClient) {
 impl State {
     /// Opens the source while the request can still be refused.
     fn describe(&self, connection: u64, context: &RTSPContext) -> RTSPStatusCode {
+        publish::announced();
         let Some(mount) = context.uri().and_then(|url| self.mount_of(&path(url))) else {
             return RTSPStatusCode::NotFound;
         };
@@ -165,7 +170,7 @@ impl State {
 }
 
 /// The session of a request and what it reads.
-fn session_media(context: &RTSPContext) -> Option<(String, gst_rtsp_server::RTSPSessionMedia)> {
+pub(super) fn session_media(context: &RTSPContext) -> Option<(String, gst_rtsp_server::RTSPSessionMedia)> {
     let session = context.session()?;
     let media = session.media(&path(context.uri()?)).0?;
     Some((session.sessionid()?.into(), media))
@@ -178,7 +183,7 @@ fn query(url: &RTSPUrl) -> String {
 }
 
 /// The path of a URL, without its query: `/camera0`.
-fn path(url: &RTSPUrl) -> String {
+pub(super) fn path(url: &RTSPUrl) -> String {
     let uri = url.request_uri();
     let after_scheme = uri.split_once("://").map_or(uri.as_str(), |(_, rest)| rest);
     let path = after_scheme.find('/').map_or("/", |slash| &after_scheme[slash..]);

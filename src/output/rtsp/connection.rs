@@ -24,6 +24,7 @@ const ACCEPT_REST: Duration = Duration::from_millis(500);
 /// Somebody at the other end.
 pub(super) struct Connection {
     pub(super) remote: SocketAddr,
+    pub(super) client: glib::WeakRef<gst_rtsp_server::RTSPClient>,
     /// The socket gst-rtsp-server reads and writes. Only to see whether it can be written, and to shut it down: the
     /// connection's own thread then takes the connection apart, as if the other end had closed it. Closing it from
     /// another thread is not safe.
@@ -59,6 +60,13 @@ impl Connection {
 }
 
 impl State {
+    /// The connection of a client, and its other end.
+    pub(super) fn connection_of(&self, client: &gst_rtsp_server::RTSPClient) -> Option<(u64, SocketAddr)> {
+        let connections = lock(&self.connections);
+        let (id, known) = connections.iter().find(|(_, known)| known.client.upgrade().as_ref() == Some(client))?;
+        Some((*id, known.remote))
+    }
+
     /// Closes connections. They are taken apart by their own threads, soon.
     pub(super) fn disconnect(&self, connections: &[u64]) {
         let known = lock(&self.connections);
@@ -107,6 +115,9 @@ impl State {
         // They would stay in the pool until they time out.
         for session in known.iter().flat_map(|known| &known.sessions).filter_map(|known| known.session.upgrade()) {
             let _ = self.sessions.remove(&session);
+        }
+        for mount in known.iter().flat_map(|known| &known.mounts).filter_map(Weak::upgrade) {
+            self.forget_placeholder(&mount);
         }
         self.left.notify_all();
     }
@@ -158,6 +169,7 @@ impl State {
         let id = self.next_connection.fetch_add(1, Ordering::Relaxed) + 1;
         let known = Connection {
             remote,
+            client: glib::WeakRef::new(),
             socket: own,
             touched: Instant::now(),
             mounts: Vec::new(),

@@ -5,11 +5,13 @@
 //!
 //! - `server`: the thread, what is mounted, starting and stopping;
 //! - `connection`: accepting connections, limits, dropping those that are idle or have stopped reading;
+//! - `door`: what is asked before a request is handled;
 //! - `client`: what one connection asks for, told by signals;
 //! - `mount`: a path, and the factory that makes its media;
 //! - `feed`: one media, its readers and its life; `feeder`: the thread that gives it frames from the `Stream`;
 //! - `gate`: lets a `reader` begin at a key frame; `packets`: what goes through it, frame by frame;
 //! - `people`: who is connected, told to others, and sending them off;
+//! - `publish`: what is sent to us;
 //! - `tune`: what is changed in the pipelines gst-rtsp-server builds.
 //!
 //! Not here: where a `Stream` comes from and when it ends (`path`); a mount asks for it through [`Open`].
@@ -19,12 +21,14 @@
 
 mod client;
 mod connection;
+mod door;
 mod feed;
 mod feeder;
 mod gate;
 mod mount;
 mod packets;
 mod people;
+mod publish;
 mod reader;
 mod server;
 mod tune;
@@ -39,6 +43,7 @@ use std::{
 use crate::{error::Result, stream::Stream};
 
 pub use people::{ConnectionInfo, SessionInfo};
+pub use publish::Publishers;
 pub use server::RtspServer;
 
 /// How the server listens and what it puts up with.

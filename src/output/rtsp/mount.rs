@@ -14,7 +14,13 @@ use std::{
 use gst::{glib, glib::subclass::prelude::*, prelude::*};
 use gst_rtsp_server::{prelude::*, subclass::prelude::*};
 
-use super::{Open, Opened, feed::Feed, lock, server::State};
+use super::{
+    Open, Opened,
+    feed::Feed,
+    lock,
+    publish::{self, Media},
+    server::State,
+};
 use crate::{
     error::{Error, Kind, Result},
     frame::Codec,
@@ -28,6 +34,8 @@ pub(super) struct Mount {
     /// As it was given to `mount`.
     pub(super) name: String,
     open: Open,
+    /// Nobody can read it yet; it is there for a publisher.
+    pub(super) is_placeholder: bool,
     pub(super) bytes_sent: AtomicU64,
     pub(super) frames_sent: AtomicU64,
     pub(super) packet_bytes_sent: AtomicU64,
@@ -42,12 +50,20 @@ impl Mount {
         Self {
             name: name.to_owned(),
             open,
+            is_placeholder: false,
             bytes_sent: AtomicU64::new(0),
             frames_sent: AtomicU64::new(0),
             packet_bytes_sent: AtomicU64::new(0),
             generation: AtomicU64::new(0),
             opened: Mutex::new(Vec::new()),
         }
+    }
+
+    /// A path that can be published to and not be read.
+    pub(super) fn placeholder(name: &str) -> Self {
+        let nobody = name.to_owned();
+        let open = Arc::new(move || Err(Error::not_found("stream", nobody.as_str())));
+        Self { is_placeholder: true, ..Self::new(name, open) }
     }
 
     /// Opens the source for a media to come. May block.
@@ -105,6 +121,10 @@ mod imp {
     impl RTSPMediaFactoryImpl for Factory {
         /// Readers that give the same key share a media, if the media allows it.
         fn gen_key(&self, _url: &gst_rtsp::RTSPUrl) -> Option<glib::GString> {
+            // What is published is never shared.
+            if publish::announcing().is_some() {
+                return None;
+            }
             let mount = self.mount.get()?;
             Some(format!("{}#{}", mount.name, mount.generation.load(Ordering::Relaxed)).into())
         }
@@ -117,6 +137,16 @@ mod imp {
         fn construct(&self, url: &gst_rtsp::RTSPUrl) -> Option<gst_rtsp_server::RTSPMedia> {
             let state = self.state.get()?.upgrade()?;
             let mount = self.mount.get()?;
+            if let Some(connection) = publish::announcing() {
+                *lock(&self.element) = Some(gst::Bin::new().upcast());
+                let media = self.parent_construct(url)?;
+                let announced = media.downcast_ref::<Media>()?.announce(&state, &mount.name, connection);
+                if let Err(error) = announced {
+                    tracing::warn!(path = mount.name, error = error.chain(), "cannot be published");
+                    return None;
+                }
+                return Some(media);
+            }
             let made = mount.take().and_then(|opened| {
                 let bin = bin(&state, opened.stream.format().codec)?;
                 *lock(&self.element) = Some(bin.upcast());
@@ -136,6 +166,9 @@ mod imp {
             self.parent_configure(media);
             let feed = self.state.get().and_then(Weak::upgrade).and_then(|state| state.feed_of(media));
             media.set_shared(feed.is_some_and(|feed| feed.shared));
+            if media.downcast_ref::<Media>().is_some_and(Media::is_announced) {
+                media.set_transport_mode(gst_rtsp_server::RTSPTransportMode::RECORD);
+            }
         }
     }
 }
@@ -152,6 +185,7 @@ impl Factory {
         // Both cells are empty: the object is a line old.
         let _ = imp.state.set(Arc::downgrade(state));
         let _ = imp.mount.set(Arc::clone(mount));
+        factory.set_media_gtype(Media::static_type());
         factory.set_suspend_mode(gst_rtsp_server::RTSPSuspendMode::None);
         factory.set_protocols(gst_rtsp::RTSPLowerTrans::TCP | gst_rtsp::RTSPLowerTrans::UDP);
         factory

@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     net::{SocketAddr, TcpListener},
     sync::{
-        Arc, Condvar, Mutex, PoisonError,
+        Arc, Condvar, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc,
     },
@@ -16,7 +16,13 @@ use gst::{glib, glib::ControlFlow};
 use gst_rtsp_server::prelude::*;
 
 use super::{
-    Open, Readers, RtspSettings, client, connection::Connection, feed::Feed, lock, mount::Factory, mount::Mount,
+    Open, Publishers, Readers, RtspSettings, client,
+    connection::Connection,
+    door::Door,
+    feed::Feed,
+    lock,
+    mount::{Factory, Mount},
+    publish::Publisher,
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -47,6 +53,8 @@ pub(super) struct State {
     /// A connection was closed.
     pub(super) left: Condvar,
     pub(super) stopping: AtomicBool,
+    pub(super) publishers: OnceLock<Arc<dyn Publishers>>,
+    pub(super) publishing: Mutex<Vec<Publisher>>,
 }
 
 /// A running RTSP server.
@@ -95,10 +103,16 @@ impl RtspServer {
 
     /// Serves `path` (`camera0`; a leading `/` may be there). Replaces what was mounted there, whose readers go on.
     pub fn mount(&self, path: &str, open: Open) {
-        let (name, path) = names(path);
+        let (name, _) = names(path);
         let mount = Arc::new(Mount::new(name, open));
-        lock(&self.state.mounts).insert(path.clone(), Arc::clone(&mount));
-        self.state.points.add_factory(&path, Factory::new(&self.state, &mount));
+        let factory = Factory::new(&self.state, &mount);
+        self.state.add_mount(&mount, factory);
+    }
+
+    /// Lets streams be published. Called once; until then ANNOUNCE is answered with 405.
+    pub fn accept_publishers(&self, publishers: Arc<dyn Publishers>) {
+        // Whoever came first stays.
+        let _ = self.state.publishers.set(publishers);
     }
 
     /// Serves `path` no more: 404 from now on. Its readers are disconnected, by the server's thread and soon; this
@@ -211,7 +225,10 @@ impl State {
             next_connection: AtomicU64::new(0),
             left: Condvar::new(),
             stopping: AtomicBool::new(false),
+            publishers: OnceLock::new(),
+            publishing: Mutex::new(Vec::new()),
         });
+        state.server.set_auth(Some(&Door::new(&state)));
         let weak = Arc::downgrade(&state);
         state.sessions.connect_session_removed(move |_, session| {
             if let (Some(state), Some(id)) = (weak.upgrade(), session.sessionid()) {
@@ -229,6 +246,23 @@ impl State {
             }
         });
         state
+    }
+
+    pub(super) fn add_mount(&self, mount: &Arc<Mount>, factory: Factory) {
+        let (_, path) = names(&mount.name);
+        lock(&self.mounts).insert(path.clone(), Arc::clone(mount));
+        self.points.add_factory(&path, factory);
+    }
+
+    /// Takes away a mount that was there for a publisher, if it still is the one of its path.
+    pub(super) fn forget_placeholder(&self, mount: &Arc<Mount>) {
+        let (_, path) = names(&mount.name);
+        let mut mounts = lock(&self.mounts);
+        if mount.is_placeholder && mounts.get(&path).is_some_and(|there| Arc::ptr_eq(there, mount)) {
+            mounts.remove(&path);
+            drop(mounts);
+            self.points.remove_factory(&path);
+        }
     }
 
     pub(super) fn feeds(&self) -> Vec<Arc<Feed>> {
@@ -274,6 +308,7 @@ impl State {
         let weak = Arc::downgrade(self);
         self.every(TICK, move || {
             let Some(state) = weak.upgrade() else { return };
+            state.look_after_publishers();
             for feed in state.feeds() {
                 feed.look_after();
                 state.drop_stalled(&feed);

@@ -43,6 +43,7 @@ fn settings() -> PathSettings {
         frame_timeout: PATIENCE,
         stop_timeout: PATIENCE,
         ring: Limits::default(),
+        publishing: crate::path::Publishing::Never,
         auto_record: None,
     }
 }

@@ -1,0 +1,198 @@
+//! A stream that somebody sends to this service: RTP packets on their way from the RTSP server to a capture pipeline.
+//!
+//! The two live apart. A pipeline may end and begin anew while its publisher stays, and a publisher may leave while a
+//! pipeline is being taken down. So packets are handed over here, and here either side learns of the other's end.
+//!
+//! Not here: how they arrive (`output::rtsp`), what becomes of them (`pipeline`), which path they are for (`path`).
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use gst::prelude::*;
+use tokio_util::sync::CancellationToken;
+
+use crate::frame::Codec;
+
+/// Packets kept while no pipeline takes them: those of some key frames. The first of a publication are the way into its
+/// stream, and a pipeline needs some milliseconds to start.
+const WAITING: usize = 2048;
+
+/// A stream that is being published. Cheap to clone; equal to its clones.
+#[derive(Clone)]
+pub struct Publication(Arc<Inner>);
+
+struct Inner {
+    remote: SocketAddr,
+    codec: Codec,
+    way: Mutex<Way>,
+    packets: AtomicU64,
+    bytes: AtomicU64,
+    lost: AtomicU64,
+    newest: AtomicU64,
+    over: CancellationToken,
+    refused: CancellationToken,
+}
+
+/// Where packets go.
+enum Way {
+    /// Nowhere yet.
+    Waiting(VecDeque<gst::Sample>),
+    /// Into a pipeline.
+    Through(gst_app::AppSrc),
+}
+
+impl Publication {
+    /// One that has sent nothing yet.
+    pub fn new(remote: SocketAddr, codec: Codec) -> Self {
+        Self(Arc::new(Inner {
+            remote,
+            codec,
+            way: Mutex::new(Way::Waiting(VecDeque::new())),
+            packets: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
+            newest: AtomicU64::new(nanoseconds(super::now())),
+            over: CancellationToken::new(),
+            refused: CancellationToken::new(),
+        }))
+    }
+
+    /// The other end of the publisher's RTSP connection.
+    pub fn remote(&self) -> SocketAddr {
+        self.0.remote
+    }
+
+    /// How the pictures are coded.
+    pub fn codec(&self) -> Codec {
+        self.0.codec
+    }
+
+    /// RTP packets received.
+    pub fn packets(&self) -> u64 {
+        self.0.packets.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of RTP packets received.
+    pub fn bytes(&self) -> u64 {
+        self.0.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Packets that nobody took in time.
+    pub fn lost(&self) -> u64 {
+        self.0.lost.load(Ordering::Relaxed)
+    }
+
+    /// How long ago the newest packet came, or the publication was made.
+    pub fn silence(&self) -> Duration {
+        super::now().saturating_sub(Duration::from_nanos(self.0.newest.load(Ordering::Relaxed)))
+    }
+
+    /// A packet came. Never waits.
+    pub fn push(&self, packet: gst::Sample) {
+        let bytes = packet.buffer().map_or(0, gst::BufferRef::size);
+        self.0.packets.fetch_add(1, Ordering::Relaxed);
+        self.0.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.0.newest.store(nanoseconds(super::now()), Ordering::Relaxed);
+        match &mut *self.way() {
+            Way::Waiting(waiting) => {
+                if waiting.len() >= WAITING {
+                    waiting.pop_front();
+                    self.0.lost.fetch_add(1, Ordering::Relaxed);
+                }
+                waiting.push_back(packet);
+            }
+            // Fails when the pipeline is being taken down.
+            Way::Through(pipeline) => {
+                if pipeline.push_sample(&packet).is_err() {
+                    self.0.lost.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        }
+    }
+
+    /// An element that takes packets for it. Error: GStreamer lacks one.
+    pub fn sink(&self) -> std::result::Result<gst::Element, gst::glib::BoolError> {
+        let sink = gst_app::AppSink::builder().sync(false).async_(false).enable_last_sample(false).build();
+        let publication = self.clone();
+        let take = move |sink: &gst_app::AppSink| {
+            publication.push(sink.pull_sample().map_err(|_| gst::FlowError::Eos)?);
+            Ok(gst::FlowSuccess::Ok)
+        };
+        sink.set_callbacks(gst_app::AppSinkCallbacks::builder().new_sample(take).build());
+        Ok(sink.upcast())
+    }
+
+    /// From now on packets go into this pipeline, those that wait first. It replaces another.
+    pub fn attach(&self, pipeline: &gst_app::AppSrc) {
+        let mut way = self.way();
+        if let Way::Waiting(waiting) = &mut *way {
+            for packet in waiting.drain(..) {
+                // Fails when the pipeline is being taken down.
+                let _ = pipeline.push_sample(&packet);
+            }
+        }
+        *way = Way::Through(pipeline.clone());
+    }
+
+    /// The pipeline takes no more; packets wait for the next one. Nothing happens if another has come meanwhile.
+    pub fn detach(&self, pipeline: &gst_app::AppSrc) {
+        let mut way = self.way();
+        if matches!(&*way, Way::Through(taken) if taken == pipeline) {
+            *way = Way::Waiting(VecDeque::new());
+        }
+    }
+
+    /// The publisher is gone. Its pipeline is not told: whoever waits for this end takes it down.
+    pub fn end(&self) {
+        self.0.over.cancel();
+    }
+
+    /// Waits for the publisher to go.
+    pub async fn ended(&self) {
+        self.0.over.cancelled().await;
+    }
+
+    /// Whether the publisher is gone.
+    pub fn is_over(&self) -> bool {
+        self.0.over.is_cancelled()
+    }
+
+    /// Nobody wants it any more: whoever receives it sends its publisher off.
+    pub fn refuse(&self) {
+        self.0.refused.cancel();
+    }
+
+    /// Whether its publisher is to be sent off.
+    pub fn is_refused(&self) -> bool {
+        self.0.refused.is_cancelled()
+    }
+
+    // Every statement leaves it whole, so a panic under the lock harms nobody.
+    fn way(&self) -> MutexGuard<'_, Way> {
+        self.0.way.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl PartialEq for Publication {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl fmt::Debug for Publication {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Publication({} from {})", self.0.codec, self.0.remote)
+    }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}

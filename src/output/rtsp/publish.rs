@@ -1,0 +1,304 @@
+//! Publishing (ANNOUNCE, RECORD; RFC 2326, 10.3 and 10.11): streams that come in.
+//!
+//! gst-rtsp-server asks the factory of the path for a media when a stream is announced, as it does for a reader. The
+//! factory makes an empty one then ([`Announcing`] tells it so), and what the SDP says fills it: a sink for each stream,
+//! the first that is understood leads into a [`Publication`]. A path without a stream has no mount; while something is
+//! announced on it, it has one that says 404 to readers.
+//!
+//! Not here: who may publish, and what becomes of it ([`Publishers`] knows).
+
+use std::{
+    cell::Cell,
+    net::SocketAddr,
+    sync::{Arc, OnceLock, Weak},
+    time::Duration,
+};
+
+use gst::{glib, glib::subclass::prelude::*, prelude::*};
+use gst_rtsp::RTSPStatusCode;
+use gst_rtsp_server::{RTSPClient, RTSPContext, prelude::*, subclass::prelude::*};
+
+use super::{
+    client::{path, session_media},
+    lock,
+    mount::{Factory, Mount},
+    server::State,
+    tune,
+};
+use crate::{
+    error::{Error, Result},
+    frame::Codec,
+    media::publication::Publication,
+};
+
+/// A publisher that sends no packet for this long is disconnected (`readTimeout` of MediaMTX).
+const SILENCE: Duration = Duration::from_secs(10);
+/// The RTP payload type of JPEG (RFC 3551, 6).
+const JPEG: i32 = 26;
+
+/// Who decides about publishers and takes what they send. Called on the thread of the publisher's connection: it may
+/// block, and nobody else waits.
+pub trait Publishers: Send + Sync {
+    /// Whether somebody there may publish to `path`. Error: it is told to nobody but the log; the publisher gets 400.
+    fn announced(&self, path: &str, remote: SocketAddr) -> Result<()>;
+
+    /// From now on, until it ends, this is published to `path`. Error: as above.
+    fn published(&self, path: &str, publication: Publication) -> Result<()>;
+}
+
+/// Who publishes on a connection.
+pub(super) struct Publisher {
+    connection: u64,
+    publication: Publication,
+}
+
+thread_local! {
+    /// The connection whose ANNOUNCE this thread is answering. A connection has one thread, and a request one answer.
+    static ANNOUNCING: Cell<Option<u64>> = const { Cell::new(None) };
+}
+
+/// Whether the media that this thread makes is for a publisher, and on which connection.
+pub(super) fn announcing() -> Option<u64> {
+    ANNOUNCING.get()
+}
+
+/// The next media is for a reader.
+pub(super) fn announced() {
+    ANNOUNCING.set(None);
+}
+
+/// Follows what a connection publishes.
+pub(super) fn follow(state: &Arc<State>, connection: u64, client: &RTSPClient) {
+    client.connect_announce_request(|_, _| announced());
+    let weak = Arc::downgrade(state);
+    client.connect_pre_record_request(move |_, context| {
+        weak.upgrade().map_or(RTSPStatusCode::ServiceUnavailable, |state| state.record(connection, context))
+    });
+}
+
+impl State {
+    /// A stream is about to be announced: what may be published gets a place.
+    pub(super) fn announce(self: &Arc<Self>, context: &RTSPContext) -> RTSPStatusCode {
+        announced();
+        let Some(publishers) = self.publishers.get() else { return RTSPStatusCode::MethodNotAllowed };
+        let Some(url) = context.uri().map(path) else { return RTSPStatusCode::BadRequest };
+        let Some((connection, remote)) = context.client().and_then(|client| self.connection_of(client)) else {
+            return RTSPStatusCode::ServiceUnavailable;
+        };
+        let name = url.trim_matches('/');
+        if let Err(error) = publishers.announced(name, remote) {
+            tracing::info!(path = name, %remote, error = error.chain(), "publisher refused");
+            return RTSPStatusCode::BadRequest;
+        }
+        let mount = self.mount_of(&url).unwrap_or_else(|| {
+            let mount = Arc::new(Mount::placeholder(name));
+            self.add_mount(&mount, Factory::new(self, &mount));
+            mount
+        });
+        if mount.is_placeholder
+            && let Some(known) = lock(&self.connections).get_mut(&connection)
+        {
+            known.mounts.push(Arc::downgrade(&mount));
+        }
+        ANNOUNCING.set(Some(connection));
+        RTSPStatusCode::Ok
+    }
+
+    fn record(&self, connection: u64, context: &RTSPContext) -> RTSPStatusCode {
+        let media = session_media(context).and_then(|(_, media)| media.media());
+        let media = media.and_then(|media| media.downcast::<Media>().ok());
+        let Some((media, publishers)) = media.zip(self.publishers.get()) else {
+            return RTSPStatusCode::MethodNotValidInThisState;
+        };
+        let Some((name, publication)) = media.imp().publication() else {
+            return RTSPStatusCode::MethodNotValidInThisState;
+        };
+        // A second RECORD is a sign of life.
+        if lock(&self.publishing).iter().any(|known| known.publication == publication) {
+            return RTSPStatusCode::Ok;
+        }
+        if let Err(error) = publishers.published(&name, publication.clone()) {
+            tracing::info!(path = name, remote = %publication.remote(), error = error.chain(), "publisher refused");
+            return RTSPStatusCode::BadRequest;
+        }
+        tracing::info!(path = name, remote = %publication.remote(), codec = %publication.codec(), "a publisher came");
+        lock(&self.publishing).push(Publisher { connection, publication });
+        RTSPStatusCode::Ok
+    }
+
+    /// Sends off those who are not wanted any more and those who have fallen silent. For the server's thread.
+    pub(super) fn look_after_publishers(&self) {
+        let mut gone = Vec::new();
+        lock(&self.publishing).retain(|known| {
+            let (publication, remote) = (&known.publication, known.publication.remote());
+            if publication.is_over() {
+                return false;
+            }
+            if publication.is_refused() {
+                tracing::info!(%remote, "publisher sent off");
+                gone.push(known.connection);
+            } else if publication.silence() > SILENCE {
+                tracing::warn!(%remote, "publisher sends nothing any more; disconnected");
+                gone.push(known.connection);
+            }
+            !gone.contains(&known.connection)
+        });
+        self.disconnect(&gone);
+    }
+}
+
+mod imp {
+    use super::*;
+
+    /// What is announced on a media that is made for a publisher.
+    pub(super) struct Announced {
+        pub state: Weak<State>,
+        pub path: String,
+        pub connection: u64,
+        pub publication: OnceLock<Publication>,
+    }
+
+    /// A media that may be a publisher's.
+    #[derive(Default)]
+    pub struct Media {
+        pub(super) announced: OnceLock<Announced>,
+    }
+
+    #[glib::object_subclass]
+    impl ObjectSubclass for Media {
+        const NAME: &'static str = "CameraServiceRtspMedia";
+        type Type = super::Media;
+        type ParentType = gst_rtsp_server::RTSPMedia;
+    }
+
+    impl ObjectImpl for Media {}
+
+    impl RTSPMediaImpl for Media {
+        fn handle_sdp(&self, sdp: &gst_sdp::SDPMessageRef) -> std::result::Result<(), gst::LoggableError> {
+            if let Some(announced) = self.announced.get() {
+                announced.receive(&self.obj(), sdp).map_err(|error| {
+                    tracing::warn!(path = announced.path, error = error.chain(), "cannot be published");
+                    gst::loggable_error!(gst::CAT_RUST, "{error}")
+                })?;
+            }
+            self.parent_handle_sdp(sdp)?;
+            if self.announced.get().is_some() {
+                tell_jpeg(&self.obj());
+            }
+            Ok(())
+        }
+
+        fn unprepared(&self) {
+            self.parent_unprepared();
+            if let Some((path, publication)) = self.publication()
+                && !publication.is_over()
+            {
+                tracing::info!(path, remote = %publication.remote(), "a publisher left");
+                publication.end();
+            }
+        }
+    }
+
+    impl Media {
+        /// The path and what is published to it, once the SDP was understood.
+        pub(super) fn publication(&self) -> Option<(String, Publication)> {
+            let announced = self.announced.get()?;
+            Some((announced.path.clone(), announced.publication.get()?.clone()))
+        }
+    }
+}
+
+glib::wrapper! {
+    /// The media of a reader or a publisher.
+    pub struct Media(ObjectSubclass<imp::Media>) @extends gst_rtsp_server::RTSPMedia;
+}
+
+impl Media {
+    /// Makes it a publisher's. Error: it has no pipeline.
+    pub(super) fn announce(&self, state: &Arc<State>, path: &str, connection: u64) -> Result<()> {
+        let pipeline = self.element().parent().and_then(|parent| parent.downcast::<gst::Pipeline>().ok());
+        let pipeline = pipeline.ok_or_else(|| Error::internal("the RTSP media has no pipeline"))?;
+        tune::pipeline(&pipeline, |_| {});
+        let announced = imp::Announced {
+            state: Arc::downgrade(state),
+            path: path.to_owned(),
+            connection,
+            publication: OnceLock::new(),
+        };
+        // The cell is empty: the media was just made.
+        let _ = self.imp().announced.set(announced);
+        Ok(())
+    }
+
+    /// Whether it is a publisher's.
+    pub(super) fn is_announced(&self) -> bool {
+        self.imp().announced.get().is_some()
+    }
+}
+
+impl imp::Announced {
+    /// Makes a sink for each stream of the SDP. Errors: nothing in it is understood, it was announced before.
+    fn receive(&self, media: &Media, sdp: &gst_sdp::SDPMessageRef) -> Result<()> {
+        if self.publication.get().is_some() {
+            return Err(Error::internal("announced twice on one connection"));
+        }
+        let state = self.state.upgrade().ok_or_else(|| Error::internal("the RTSP server is stopping"))?;
+        let remote = lock(&state.connections).get(&self.connection).map(|known| known.remote);
+        let remote = remote.ok_or_else(|| Error::internal("the publisher is gone"))?;
+        let bin = media.element().downcast::<gst::Bin>().map_err(|_| Error::internal("the RTSP media is no bin"))?;
+        let mut offered = Vec::new();
+        for stream in sdp.medias() {
+            let (codec, encoding) = codec(stream);
+            let sink = match codec.filter(|_| self.publication.get().is_none()) {
+                Some(codec) => self.publication.get_or_init(|| Publication::new(remote, codec)).sink(),
+                None => gst::ElementFactory::make("fakesink").property("async", false).property("sync", false).build(),
+            };
+            let sink = sink.map_err(|error| Error::dependency("gstreamer", format!("no sink for packets: {error}")))?;
+            let made = bin.add(&sink).ok().and(sink.static_pad("sink"));
+            let pad = made.ok_or_else(|| Error::internal("the RTSP media takes no sink"))?;
+            media.create_stream(&sink, &pad);
+            offered.push(encoding);
+        }
+        match self.publication.get() {
+            Some(_) => Ok(()),
+            None => Err(Error::invalid_param(
+                "sdp",
+                format!("offers {}", offered.join(", ")),
+                "publish H264 or JPEG video (RFC 6184, RFC 2435)",
+            )),
+        }
+    }
+}
+
+/// Says what payload type 26 is. Its streams need no rtpmap (RFC 3551, 6), and without one gst-rtsp-server 1.22 has no
+/// clock for them.
+fn tell_jpeg(media: &Media) {
+    let jpeg = gst::Caps::builder("application/x-rtp")
+        .field("media", "video")
+        .field("payload", JPEG)
+        .field("clock-rate", 90_000)
+        .field("encoding-name", "JPEG")
+        .build();
+    for stream in (0..media.n_streams()).filter_map(|index| media.stream(index)) {
+        stream.set_pt_map(JPEG as u32, &jpeg);
+    }
+}
+
+/// How a stream of an SDP is coded, as far as it is understood, and what it calls that.
+fn codec(stream: &gst_sdp::SDPMediaRef) -> (Option<Codec>, String) {
+    let kind = stream.media().unwrap_or_default();
+    let payload = stream.format(0).unwrap_or_default();
+    let caps = payload.parse().ok().and_then(|payload| stream.caps_from_media(payload));
+    let encoding = caps.as_ref().and_then(|caps| caps.structure(0)).and_then(|caps| caps.get("encoding-name").ok());
+    let encoding: String = match (encoding, payload) {
+        (Some(encoding), _) => encoding,
+        (None, payload) if payload == JPEG.to_string() => "JPEG".into(),
+        (None, payload) => format!("payload type {payload}"),
+    };
+    let codec = match (kind, encoding.as_str()) {
+        ("video", "H264") => Some(Codec::H264),
+        ("video", "JPEG") => Some(Codec::Mjpeg),
+        _ => None,
+    };
+    (codec, format!("{encoding} {kind}"))
+}

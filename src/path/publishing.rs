@@ -1,0 +1,108 @@
+//! Paths whose source is whoever publishes to them.
+//!
+//! Not here: RTSP (`output::rtsp`), and what is done with the packets (`pipeline::published`).
+
+use std::{net::SocketAddr, sync::Arc};
+
+use tokio::runtime::Handle;
+
+use super::{Paths, registry::closing};
+use crate::{
+    error::{Error, Kind, Result},
+    media::publication::Publication,
+    output::rtsp::Publishers,
+    pipeline::{CaptureRequest, Source, Wanted},
+};
+
+/// Who may publish to a path.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Publishing {
+    /// Nobody: it has a source of its own.
+    #[default]
+    Never,
+    /// Whoever comes while nobody else does.
+    First,
+    /// Whoever came last; who published before is sent off (`overridePublisher` of MediaMTX).
+    Newest,
+}
+
+/// Who publishes to a path now.
+pub(super) type Publisher = Arc<std::sync::Mutex<Option<Publication>>>;
+
+impl Paths {
+    /// Lets RTSP clients publish. Called once, on the runtime.
+    pub fn accept_publishers(&self) {
+        let door = Door { paths: self.clone(), runtime: Handle::current() };
+        self.0.parts.rtsp.accept_publishers(Arc::new(door));
+    }
+
+    /// Who publishes to this path. Error: no such path.
+    pub fn publisher(&self, name: &str) -> Result<Option<Publication>> {
+        self.with(name, |entry| occupant(&entry.publisher).clone())
+    }
+
+    /// Whether somebody may publish to this path now. Errors: no such path, it has a source of its own, somebody does.
+    fn may_be_published(&self, name: &str) -> Result<()> {
+        let (publishing, taken) =
+            self.with(name, |entry| (entry.settings.publishing, occupant(&entry.publisher).is_some()))?;
+        let refused = |state: &str, allowed, message: String| {
+            Err(Error::new(Kind::InvalidState { state: state.into(), allowed: vec![allowed] }, message))
+        };
+        match publishing {
+            Publishing::Never => refused("SOURCE", "PUBLISHER", format!("{name} has a source of its own")),
+            Publishing::First if taken => refused("TAKEN", "FREE", format!("somebody publishes to {name} already")),
+            Publishing::First | Publishing::Newest => Ok(()),
+        }
+    }
+
+    async fn publish(&self, name: &str, publication: Publication) -> Result<()> {
+        self.may_be_published(name)?;
+        let publisher = self.with(name, |entry| Arc::clone(&entry.publisher))?;
+        if let Some(former) = occupant(&publisher).replace(publication.clone()) {
+            former.refuse();
+        }
+        let source = Source::Published(publication.clone());
+        self.set_source(name, Some(CaptureRequest { source, wanted: Wanted::default() })).await?;
+        let (paths, name) = (self.clone(), name.to_owned());
+        tokio::spawn(async move {
+            publication.ended().await;
+            let gone = {
+                let mut occupant = occupant(&publisher);
+                let gone = occupant.as_ref() == Some(&publication);
+                if gone {
+                    *occupant = None;
+                }
+                gone
+            };
+            // Otherwise somebody else publishes already. No such path: it was taken away meanwhile.
+            if gone && let Err(error) = paths.set_source(&name, None).await {
+                tracing::debug!(path = name, "{}", error.chain());
+            }
+        });
+        Ok(())
+    }
+}
+
+/// How the RTSP server's threads come to the paths.
+struct Door {
+    paths: Paths,
+    runtime: Handle,
+}
+
+impl Publishers for Door {
+    fn announced(&self, path: &str, _: SocketAddr) -> Result<()> {
+        match self.paths.0.closing.is_cancelled() {
+            true => Err(closing()),
+            false => self.paths.may_be_published(path),
+        }
+    }
+
+    fn published(&self, path: &str, publication: Publication) -> Result<()> {
+        self.runtime.block_on(self.paths.publish(path, publication))
+    }
+}
+
+// Plain data that is whole after every statement.
+pub(super) fn occupant(publisher: &Publisher) -> std::sync::MutexGuard<'_, Option<Publication>> {
+    publisher.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

@@ -12,7 +12,7 @@
 //! | 3 | [`path`] | one task per path: source, stream, readers, recorder |
 //! | 2 | [`device`], [`pipeline`], [`output`] | hands: kernel, GStreamer, disk |
 //! | 1 | [`media`], [`state_file`] | launch files, samples, the pipelines' clock and bus; files of the state directory |
-//! | 0 | [`error`], [`id`], [`mode`], [`frame`], [`stream`], [`rtsp_url`], [`config`] | words: no hardware, no network |
+//! | 0 | [`error`], [`id`], [`mode`], [`frame`], [`stream`], [`rtsp_url`], [`config`], [`mtx`] | words: no hardware, no network |
 
 pub mod api;
 pub mod app;
@@ -26,6 +26,7 @@ pub mod frame;
 pub mod id;
 pub mod media;
 pub mod mode;
+pub mod mtx;
 pub mod output;
 pub mod path;
 pub mod pipeline;

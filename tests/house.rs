@@ -27,6 +27,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("stream", 0),
     ("rtsp_url", 0),
     ("config", 0),
+    ("mtx", 0),
 ];
 
 /// Crates that only some modules may use: what they bring in stays behind those modules.

@@ -29,6 +29,7 @@ use crate::{
         keys::{self, Keys, Wish},
         retention::{self, Policy, PolicyType, Retention},
         token::{Secret, Tokens, make_token},
+        v3,
     },
     config,
     device::{Capture, Device, DeviceEvent},
@@ -69,6 +70,7 @@ pub(super) struct Served {
     pub(super) gateway: Arc<Gateway>,
     pub(super) control: SocketAddr,
     pub(super) health: SocketAddr,
+    pub(super) api: SocketAddr,
     pub(super) folder: tempfile::TempDir,
     secret: Secret,
     devices: mpsc::Sender<DeviceEvent>,
@@ -124,6 +126,7 @@ impl Served {
             folders,
             contents: Contents::default(),
             retention: Retention::load(&folder.path().join("retention.json"), RETENTION),
+            engine: v3::Engine::new(v3::Served { api: ":9997".into(), encrypted: false, rtsp: ":8554".into() }),
             rates: Rates::new(1_000_000),
             clients,
             credentials: Credentials::new(Tokens::new(&secret), Keys::load(&keys_in(&folder))),
@@ -151,13 +154,16 @@ impl Served {
             subscribers: Default::default(),
             notifications: broadcast::channel(NOTIFICATIONS).0,
         });
+        let mediamtx = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let api = mediamtx.local_addr().unwrap();
         let listeners = Listeners {
             control: TcpListener::bind("127.0.0.1:0").await.unwrap(),
             health: TcpListener::bind("127.0.0.1:0").await.unwrap(),
+            mediamtx: Some(mediamtx),
         };
         let (control, health) = (listeners.control.local_addr().unwrap(), listeners.health.local_addr().unwrap());
         let serving = tokio::spawn(serve(listeners, settings, Arc::clone(&gateway)));
-        Self { gateway, control, health, folder, secret, devices, serving }
+        Self { gateway, control, health, api, folder, secret, devices, serving }
     }
 
     pub(super) fn token(&self, role: Role) -> String {

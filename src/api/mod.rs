@@ -12,6 +12,7 @@ mod health;
 mod listen;
 mod origin;
 mod refusal;
+mod rest;
 pub mod rpc;
 mod tls;
 mod upgrade;
@@ -36,6 +37,8 @@ pub struct Listeners {
     pub control: TcpListener,
     /// The health probes.
     pub health: TcpListener,
+    /// The MediaMTX-compatible API, where it is served.
+    pub mediamtx: Option<TcpListener>,
 }
 
 /// What this floor is started with.
@@ -62,6 +65,13 @@ pub async fn serve(listeners: Listeners, settings: Settings, gateway: Arc<Gatewa
     };
     // Probes have places of their own: they are answered when the control port has none left.
     let (control_door, health_door) = (door(gateway.clients.connections.clone()), door(Clients::connections()));
+    let rest_door = door(Clients::connections());
+    let rest = rest::routes(Arc::clone(&gateway));
+    let rest = async move {
+        if let Some(listener) = listeners.mediamtx {
+            rest_door.open(listener, warp::service(rest)).await;
+        }
+    };
     let control = control_routes(settings, Arc::clone(&gateway), tasks.clone());
     let health = health::routes(Arc::clone(&gateway));
     let watching = async {
@@ -72,6 +82,7 @@ pub async fn serve(listeners: Listeners, settings: Settings, gateway: Arc<Gatewa
     tokio::join!(
         control_door.open(listeners.control, warp::service(control)),
         health_door.open(listeners.health, warp::service(health)),
+        rest,
         announce(Arc::clone(&gateway)),
         keys::watch(Arc::clone(&gateway)),
         retention::keep(gateway),

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     api,
     camera::{Cameras, Remembered, identity::Identities, registry::Registry},
-    command::{Clients, Contents, Credentials, Gateway, Rates, Role, keys, retention::Retention, token},
+    command::{Clients, Contents, Credentials, Gateway, Rates, Role, keys, retention::Retention, token, v3},
     config::Config,
     device::{DeviceEvent, monitor},
     error::{Error, Kind, Result},
@@ -64,6 +64,7 @@ pub struct App {
     stopping: CancellationToken,
     control_address: SocketAddr,
     health_address: SocketAddr,
+    api_address: Option<SocketAddr>,
     grace: Duration,
 }
 
@@ -83,7 +84,12 @@ impl App {
         let started = Instant::now();
         let control = bind(settings::control_address(&config)).await?;
         let health = bind(settings::health_address(&config)).await?;
+        let mediamtx = match settings::api_address(&config) {
+            Some(address) => Some(bind(address).await?),
+            None => None,
+        };
         let (control_address, health_address) = (local(&control)?, local(&health)?);
+        let api_address = mediamtx.as_ref().map(local).transpose()?;
         let folders = settings::folders(&config)?;
         let (hands, config) = blocking(move || Hands::ready(&config).map(|hands| (hands, config))).await?;
 
@@ -112,6 +118,7 @@ impl App {
             folders,
             contents: Contents::default(),
             retention: hands.retention,
+            engine: v3::Engine::new(settings::served(&config, api_address, hands.rtsp.port())),
             rates: Rates::new(config.security.rate_limiting.requests_per_minute),
             clients: Clients::new(config.server.max_connections, config.security.rate_limiting.max_connections),
             credentials: Credentials::new(token::Tokens::new(&hands.secret), hands.keys),
@@ -129,7 +136,10 @@ impl App {
         let (ws, http) = if hands.certificate.is_some() { ("wss", "https") } else { ("ws", "http") };
         tracing::info!("control at {ws}://{control_address}{}", config.server.websocket_path);
         tracing::info!("health at {http}://{health_address}/health");
-        let listeners = api::Listeners { control, health };
+        if let Some(address) = api_address {
+            tracing::info!("MediaMTX-compatible API at {http}://{address}/v3");
+        }
+        let listeners = api::Listeners { control, health, mediamtx };
         let settings = api::Settings {
             server: config.server,
             origins: config.security.cors_origins,
@@ -147,6 +157,7 @@ impl App {
             stopping,
             control_address,
             health_address,
+            api_address,
             grace,
         })
     }
@@ -211,6 +222,11 @@ impl App {
     /// Where health is asked.
     pub fn health_address(&self) -> SocketAddr {
         self.health_address
+    }
+
+    /// Where the MediaMTX-compatible API listens, where it does.
+    pub fn api_address(&self) -> Option<SocketAddr> {
+        self.api_address
     }
 
     /// The port RTSP is served on.

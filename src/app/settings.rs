@@ -1,11 +1,15 @@
 //! From the configuration's words to what each part is started with. Nothing is decided here.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use crate::{
     api::Certificate,
     camera::{self, ControlPolicy, Offer, identity::Matcher, identity::Pin},
-    command::{Defaults, RtspAddress, retention, token},
+    command::{Defaults, RtspAddress, retention, token, v3},
     config::{self, Config},
     device::monitor,
     error::Result,
@@ -29,6 +33,25 @@ pub(super) fn control_address(config: &Config) -> SocketAddr {
 
 pub(super) fn health_address(config: &Config) -> SocketAddr {
     (config.security.health.bind_address, config.security.health.port).into()
+}
+
+/// `None`: the API is not served.
+pub(super) fn api_address(config: &Config) -> Option<SocketAddr> {
+    let mediamtx = &config.mediamtx;
+    mediamtx.api_enabled.then(|| (mediamtx.api_bind_address, mediamtx.api_port).into())
+}
+
+/// What the API says of the listeners: MediaMTX writes all addresses of a machine as none.
+pub(super) fn served(config: &Config, api: Option<SocketAddr>, rtsp_port: u16) -> v3::Served {
+    let shown = |address: IpAddr, port: u16| match address.is_unspecified() {
+        true => format!(":{port}"),
+        false => SocketAddr::new(address, port).to_string(),
+    };
+    v3::Served {
+        api: api.map(|address| shown(address.ip(), address.port())).unwrap_or_default(),
+        encrypted: config.security.ssl.enabled,
+        rtsp: shown(config.rtsp.bind_address, rtsp_port),
+    }
 }
 
 pub(super) fn rtsp(config: &Config) -> RtspSettings {

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Clients, Contents, Credentials, Notification, Rates, access::Caller, cameras::View, discover::Document,
-    events::Subscribers, files::Kind, retention::Retention,
+    events::Subscribers, files::Kind, retention::Retention, v3::Engine,
 };
 use crate::{
     camera::{CameraStatus, Cameras, Connection},
@@ -36,6 +36,8 @@ pub struct Gateway {
     pub contents: Contents,
     /// How long they are kept.
     pub retention: Retention,
+    /// The configuration that the MediaMTX-compatible API shows and changes.
+    pub engine: Engine,
     /// Tells good credentials from bad ones.
     pub credentials: Credentials,
     /// Tells who asks too often.

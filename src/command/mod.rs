@@ -33,6 +33,7 @@ pub mod streams;
 pub mod system;
 mod timestamp;
 pub mod token;
+pub mod v3;
 pub mod watched;
 mod within;
 

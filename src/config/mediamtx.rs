@@ -1,6 +1,9 @@
 //! Section `mediamtx`: the ports and folders of the media engine, which earlier versions ran as a process of its own.
 
-use std::{net::IpAddr, path::PathBuf};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    path::PathBuf,
+};
 
 use super::section::Section;
 
@@ -10,7 +13,11 @@ pub struct MediaMtx {
     /// Host name or address written into the stream URLs that clients are told. None: the address the client itself
     /// used to reach the service. Never one that means "this machine", which a client elsewhere could not use.
     pub host: Option<String>,
-    /// TCP port of the MediaMTX-compatible API.
+    /// Whether the MediaMTX-compatible API is served.
+    pub api_enabled: bool,
+    /// Address it listens on. Who may use it is another question.
+    pub api_bind_address: IpAddr,
+    /// Its TCP port; 0 is any free one.
     pub api_port: u16,
     /// TCP port of RTSP; 0 is any free one.
     pub rtsp_port: u16,
@@ -29,6 +36,8 @@ impl Default for MediaMtx {
         let state = PathBuf::from(super::STATE_DIRECTORY);
         Self {
             host: None,
+            api_enabled: true,
+            api_bind_address: Ipv4Addr::UNSPECIFIED.into(),
             api_port: 9997,
             rtsp_port: 8554,
             webrtc_port: 8889,
@@ -44,6 +53,8 @@ impl MediaMtx {
         s.value("host", &mut self.host);
         // In files of earlier versions it said where the engine's process was: on this machine.
         self.host = self.host.take().filter(|host| !is_this_machine(host));
+        s.value("api_enabled", &mut self.api_enabled);
+        s.value("api_bind_address", &mut self.api_bind_address);
         s.port("api_port", &mut self.api_port);
         s.port("rtsp_port", &mut self.rtsp_port);
         s.port("webrtc_port", &mut self.webrtc_port);

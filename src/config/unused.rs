@@ -9,7 +9,6 @@ const DISK: &str = "recordings go to mediamtx.recordings_path or nowhere";
 
 /// Full path (a last part of `*` stands for all below), and what happens instead.
 const UNUSED: &[(&str, &str)] = &[
-    ("mediamtx.api_port", ENGINE),
     ("mediamtx.webrtc_port", ENGINE),
     ("mediamtx.hls_port", ENGINE),
     ("logging.file_enabled", FILE),

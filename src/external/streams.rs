@@ -45,6 +45,11 @@ impl Streams {
         streams
     }
 
+    /// How their paths are run.
+    pub fn path_settings(&self) -> PathSettings {
+        self.0.settings.path.clone()
+    }
+
     /// Those that were added, in that order.
     pub fn list(&self) -> Vec<ExternalStream> {
         self.0.memory.kept().streams

@@ -1,4 +1,4 @@
-//! Recording a path whenever its camera is there, without anybody asking.
+//! Recording a path whenever its camera is there, without anybody asking each time.
 //!
 //! The recording that this begins is like any other: it goes on across the camera's absences, and can be stopped by a
 //! request. Then it is the camera's next appearance that begins another.
@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use tokio::{sync::watch, time::sleep};
+use tokio_util::sync::CancellationToken;
 
 use super::{PathStatus, Paths, RecordingRequest, recordings::Ended};
 use crate::error::{Error, Kind};
@@ -13,34 +14,67 @@ use crate::error::{Error, Kind};
 /// The pause before a recording that could not be written is tried again: a disk that is full may get room.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// Records `name` so until no more recordings are begun, or the path is gone.
-pub(super) async fn run(paths: Paths, name: String, status: watch::Receiver<PathStatus>, request: RecordingRequest) {
-    tokio::select! {
-        () = paths.closing().cancelled_owned() => {}
-        () = record(&paths, &name, status, request) => {}
-    }
+/// Records `name` so until no more recordings are begun, the path is gone, or the token is cancelled. What is being
+/// recorded then goes on.
+pub(super) fn spawn(
+    paths: &Paths,
+    name: &str,
+    status: watch::Receiver<PathStatus>,
+    request: RecordingRequest,
+) -> CancellationToken {
+    let over = paths.closing().child_token();
+    tokio::spawn(record(paths.clone(), name.to_owned(), status, request, over.clone()));
+    over
 }
 
-async fn record(paths: &Paths, name: &str, mut status: watch::Receiver<PathStatus>, request: RecordingRequest) {
+async fn record(
+    paths: Paths,
+    name: String,
+    mut status: watch::Receiver<PathStatus>,
+    request: RecordingRequest,
+    over: CancellationToken,
+) {
     let mut told = false;
-    while status.wait_for(|status| status.open).await.is_ok() {
-        match paths.start_recording(name, request).await {
+    // Broken off while it waits, and never while a recording begins: nobody would have that one.
+    while reached(&mut status, &over, |status| status.open).await {
+        match paths.start_recording(&name, request).await {
+            Ok(_) if over.is_cancelled() => {
+                // Whoever cancelled may have found nothing to stop.
+                if let Err(error) = paths.stop_recording(&name).await {
+                    tracing::debug!(path = name, "{}", error.chain());
+                }
+                return;
+            }
             Ok(_) => told = false,
             // Somebody was quicker: theirs is as good.
             Err(error) if matches!(error.kind(), Kind::InvalidState { .. }) => {}
             Err(error) => {
-                tell(name, &error, &mut told);
-                sleep(PAUSE).await;
+                tell(&name, &error, &mut told);
+                over.run_until_cancelled(sleep(PAUSE)).await;
                 continue;
             }
         }
-        match paths.recording_ended(name).await {
-            Ok(Ended::Stopped(then)) => drop(status.wait_for(|status| status.appearances != then).await),
+        let Some(ended) = over.run_until_cancelled(paths.recording_ended(&name)).await else { return };
+        match ended {
+            Ok(Ended::Stopped(then)) => {
+                reached(&mut status, &over, |status| status.appearances != then).await;
+            }
             // It has told of its error.
-            Ok(Ended::ByItself) => sleep(PAUSE).await,
+            Ok(Ended::ByItself) => {
+                over.run_until_cancelled(sleep(PAUSE)).await;
+            }
             Err(_) => return,
         }
     }
+}
+
+/// Waits until a path is so. False: it never will be, or nobody wants to know any more.
+async fn reached(
+    status: &mut watch::Receiver<PathStatus>,
+    over: &CancellationToken,
+    so: impl FnMut(&PathStatus) -> bool,
+) -> bool {
+    over.run_until_cancelled(status.wait_for(so)).await.is_some_and(|status| status.is_ok())
 }
 
 /// Once for every row of failures.

@@ -55,6 +55,24 @@ pub struct PathSettings {
     pub auto_record: Option<RecordingRequest>,
 }
 
+/// When a path runs: what of its [`PathSettings`] can change while it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Running {
+    /// As in the settings.
+    pub always_on: bool,
+    /// As in the settings.
+    pub close_after: std::time::Duration,
+    /// As in the settings; for readers, from the next time on that the path becomes one that can be read.
+    pub start_timeout: std::time::Duration,
+}
+
+impl Running {
+    fn put_into(self, settings: &mut PathSettings) {
+        let Self { always_on, close_after, start_timeout } = self;
+        *settings = PathSettings { always_on, close_after, start_timeout, ..settings.clone() };
+    }
+}
+
 /// How a path is, right now. A snapshot; cheap to clone.
 #[derive(Clone)]
 pub struct PathStatus {

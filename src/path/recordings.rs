@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Paths, RecordingRequest, RecordingStatus, RecordingStopped, Room,
+    Paths, RecordingRequest, RecordingStatus, RecordingStopped, Room, auto_record,
     recording::{Desk, Recording},
     registry::{Entry, closing},
     room::no_room,
@@ -98,6 +98,28 @@ impl Paths {
         };
         drop(place);
         recording.stop().await
+    }
+
+    /// Records a path whenever its camera is there, from now on, or not any more: then what is being recorded ends.
+    /// Errors: no such path, the disk.
+    pub async fn keep_recording(&self, name: &str, request: Option<RecordingRequest>) -> Result<()> {
+        let before = {
+            let mut paths = self.lock();
+            let entry = paths.get_mut(name).ok_or_else(|| Error::not_found("stream", name))?;
+            let status = entry.status.clone();
+            let keeper = request.map(|request| auto_record::spawn(self, name, status, request));
+            std::mem::replace(&mut entry.keeper, keeper)
+        };
+        if let Some(before) = before {
+            before.cancel();
+        }
+        if request.is_none() {
+            return match self.stop_recording(name).await {
+                Err(error) if matches!(error.kind(), Kind::InvalidState { .. }) => Ok(()),
+                stopped => stopped.map(drop),
+            };
+        }
+        Ok(())
     }
 
     /// Waits for the recording of a path to end, and says how; where there is none, that is at once. Error: no such path.

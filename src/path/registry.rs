@@ -16,7 +16,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Demands, Folders, PathEvent, PathSettings, PathStatus, Phase, Room, auto_record,
+    Demands, Folders, PathEvent, PathSettings, PathStatus, Phase, Room, Running, auto_record,
     publishing::{Publisher, occupant},
     recordings::{Slot, end_recording, recording_status},
     task::{self, Request, Seat},
@@ -108,6 +108,10 @@ pub(super) struct Entry {
     pub(super) recording: Slot,
     pub(super) publisher: Publisher,
     pub(super) settings: PathSettings,
+    /// What they were when the path was made.
+    made: PathSettings,
+    /// What has the path recorded whenever its camera is there, where something does. Cancelled when it need not be.
+    pub(super) keeper: Option<CancellationToken>,
 }
 
 impl Paths {
@@ -163,12 +167,31 @@ impl Paths {
         let supervisor = Some(tokio::spawn(supervise(seat)));
         let recording = Arc::default();
         let auto_record = settings.auto_record;
-        let (inbox, publisher) = (inbox_tx, Publisher::default());
-        let entry = Entry { inbox, status: status.clone(), demands, supervisor, recording, publisher, settings };
+        let keeper = auto_record.map(|request| auto_record::spawn(self, name, status.clone(), request));
+        let (inbox, publisher, made) = (inbox_tx, Publisher::default(), settings.clone());
+        let entry = Entry { inbox, status, demands, supervisor, recording, publisher, settings, made, keeper };
         paths.insert(name.to_owned(), entry);
-        if let Some(request) = auto_record {
-            tokio::spawn(auto_record::run(self.clone(), name.to_owned(), status, request));
-        }
+    }
+
+    /// How a path is run if nobody changes that. Error: no such path.
+    pub fn settings(&self, name: &str) -> Result<PathSettings> {
+        self.with(name, |entry| entry.made.clone())
+    }
+
+    /// Has a path run otherwise than before, without disturbing who reads it. Error: no such path.
+    pub async fn change_running(&self, name: &str, running: Running) -> Result<()> {
+        let inbox = {
+            let mut paths = self.lock();
+            let entry = paths.get_mut(name).ok_or_else(|| Error::not_found("stream", name))?;
+            running.put_into(&mut entry.settings);
+            entry.inbox.clone()
+        };
+        inbox.send(Request::Running(running)).await.map_err(|_| closing())
+    }
+
+    /// The RTSP server, with everybody who is connected to it.
+    pub fn rtsp(&self) -> Arc<RtspServer> {
+        Arc::clone(&self.0.parts.rtsp)
     }
 
     /// Gives a path its source, or takes it away. Returns when the path's status shows it. Error: no such path.

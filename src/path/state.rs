@@ -56,6 +56,8 @@ pub enum Event {
     Demand(bool),
     /// The stream need not run on for readers that might still come.
     Released,
+    /// From now on it runs whenever there is a source, or only while somebody wants it.
+    AlwaysOn(bool),
     /// The pipeline delivered its first frame.
     FirstFrame(RunId),
     /// The pipeline failed, or delivers no frames any more.
@@ -171,6 +173,10 @@ impl State {
             }
             Event::Demand(demand) => self.demand_changed(demand),
             Event::Released => self.stop_unwanted(),
+            Event::AlwaysOn(always_on) => {
+                self.always_on = always_on;
+                self.demand_changed(self.demand)
+            }
             Event::FirstFrame(run) if self.phase == Phase::Starting(run) => {
                 self.phase = Phase::Streaming(run);
                 let mut actions = vec![Action::AllWell, Action::Arm(Timer::Stable(run))];

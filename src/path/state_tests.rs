@@ -121,6 +121,21 @@ fn what_is_released_stops_at_once_unless_somebody_wants_it() {
 }
 
 #[test]
+fn what_runs_always_can_be_run_on_demand_and_back_while_it_streams() {
+    let mut state = State::new(true);
+    let run = starts(&state.step(Event::SourceAppeared(SourceId(1)))).unwrap();
+    state.step(Event::FirstFrame(run));
+    let [Action::Arm(Timer::Unwanted(number))] = state.step(Event::AlwaysOn(false))[..] else { panic!("not awaited") };
+    assert!(state.step(Event::AlwaysOn(true)).is_empty());
+    assert!(state.step(Event::Due(Timer::Unwanted(number))).is_empty(), "it is wanted again");
+    state.step(Event::AlwaysOn(false));
+    assert_eq!(stops(&state.step(Event::Due(Timer::Unwanted(number + 2)))), Some(run));
+    state.step(Event::Stopped(run));
+    assert!(state.phase() == Phase::Idle && state.open(), "it starts when somebody comes");
+    assert!(starts(&state.step(Event::AlwaysOn(true))).is_some());
+}
+
+#[test]
 fn closing_ends_in_closed_whatever_the_driver_does() {
     let (mut state, run) = streaming(true);
     assert_eq!(stops(&state.step(Event::Close)), Some(run));
@@ -130,7 +145,7 @@ fn closing_ends_in_closed_whatever_the_driver_does() {
 
 /// A random event, with runs and timers that are right, old or made up.
 fn any_event() -> impl Strategy<Value = (u8, u64, bool)> {
-    (0u8..13, 0u64..6, any::<bool>())
+    (0u8..14, 0u64..6, any::<bool>())
 }
 
 proptest! {
@@ -138,7 +153,7 @@ proptest! {
     /// same source, nothing runs without a source, and once everything answers the path gets to where it should be.
     #[test]
     fn whatever_happens_one_source_has_one_pipeline(
-        always_on in any::<bool>(),
+        mut always_on in any::<bool>(),
         events in prop::collection::vec(any_event(), 1..200),
     ) {
         let mut state = State::new(always_on);
@@ -153,6 +168,7 @@ proptest! {
                 2 => { demand = flag; Event::Demand(flag) }
                 3 | 4 => Event::FirstFrame(run),
                 12 => Event::Released,
+                13 => { always_on = flag; Event::AlwaysOn(flag) }
                 5 => Event::Failed(run, error()),
                 6 | 7 => match stopping.iter().position(|&stopped| stopped == run) {
                     Some(index) => {

@@ -15,7 +15,7 @@ use tokio::{
 use tokio_util::time::DelayQueue;
 
 use super::{
-    Demands, PathEvent, PathSettings, PathStatus, Phase,
+    Demands, PathEvent, PathSettings, PathStatus, Phase, Running,
     run::Run,
     state::{Action, Event, SourceId, State, Timer},
 };
@@ -33,6 +33,8 @@ pub(super) enum Request {
     Source(Option<CaptureRequest>, oneshot::Sender<()>),
     /// Nobody who is not here yet needs the stream any more.
     Release,
+    /// It runs like this from now on.
+    Running(Running),
     /// Stop everything and end.
     Close,
     #[cfg(test)]
@@ -118,6 +120,10 @@ impl Task<'_> {
                 let demand = *self.seat.demands.watch().borrow() > 0;
                 self.step(Event::Demand(demand)).await;
                 self.step(Event::Released).await;
+            }
+            Some(Request::Running(running)) => {
+                running.put_into(&mut self.seat.settings);
+                self.step(Event::AlwaysOn(running.always_on)).await;
             }
             Some(Request::Close) | None => self.step(Event::Close).await,
             #[cfg(test)]

@@ -2,12 +2,17 @@
 //!
 //! The signals come on the connection's own thread, so a source that takes its time to open delays nobody else.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
 
 use gst_rtsp::{RTSPStatusCode, RTSPUrl};
 use gst_rtsp_server::{RTSPClient, RTSPContext, prelude::*};
 
-use super::{ReaderInfo, Transport, lock, publish, server::State};
+use uuid::Uuid;
+
+use super::{ReaderInfo, Transport, connection::Session, lock, publish, server::State};
 use crate::error::Kind;
 
 /// Follows a new connection.
@@ -26,16 +31,26 @@ pub(super) fn follow(state: &Arc<State>, connection: u64, client: &RTSPClient) {
             session.set_timeout(u32::try_from(state.settings.session_timeout.as_secs()).unwrap_or(u32::MAX));
             if let Some(known) = lock(&state.connections).get_mut(&connection) {
                 known.touched = Instant::now();
-                known.sessions.push(session.downgrade());
+                known.sessions.push(Session {
+                    id: Uuid::new_v4(),
+                    created: SystemTime::now(),
+                    session: session.downgrade(),
+                    path: String::new(),
+                    query: known.query.clone(),
+                    sent: Arc::default(),
+                });
             }
         }
     });
     let weak = Arc::downgrade(state);
-    client.connect_pre_play_request(move |_, context| {
+    client.connect_setup_request(move |_, context| {
         if let Some(state) = weak.upgrade() {
-            state.about_to_play(context);
+            state.set_up(connection, context);
         }
-        RTSPStatusCode::Ok
+    });
+    let weak = Arc::downgrade(state);
+    client.connect_pre_play_request(move |_, context| {
+        weak.upgrade().map_or(RTSPStatusCode::ServiceUnavailable, |state| state.about_to_play(context))
     });
     let weak = Arc::downgrade(state);
     client.connect_play_request(move |client, context| {
@@ -72,9 +87,14 @@ impl State {
         let Some(mount) = context.uri().and_then(|url| self.mount_of(&path(url))) else {
             return RTSPStatusCode::NotFound;
         };
+        if self.is_full(&mount) {
+            tracing::info!(path = mount.name, "RTSP reader refused: as many read it as may");
+            return RTSPStatusCode::BadRequest;
+        }
         if let Some(known) = lock(&self.connections).get_mut(&connection) {
             known.touched = Instant::now();
             known.mounts.push(Arc::downgrade(&mount));
+            known.query = context.uri().map(query).unwrap_or_default();
         }
         let shared = self.feeds().iter().any(|feed| feed.is_open() && Arc::ptr_eq(&feed.mount, &mount));
         match if shared { Ok(()) } else { mount.open() } {
@@ -89,12 +109,30 @@ impl State {
         }
     }
 
-    fn about_to_play(&self, context: &RTSPContext) {
-        let Some((session, media)) = session_media(context) else { return };
+    /// A session knows what it is for.
+    fn set_up(&self, connection: u64, context: &RTSPContext) {
+        let (Some(session), Some(url)) = (context.session(), context.uri()) else { return };
+        let whole = path(url);
+        // Behind the path stands which of its streams is meant.
+        let mount = self.mount_of(&whole).or_else(|| self.mount_of(whole.rsplit_once('/')?.0));
+        let Some(mount) = mount else { return };
+        let mut connections = lock(&self.connections);
+        let sessions = connections.get_mut(&connection).map(|known| &mut known.sessions);
+        if let Some(known) = sessions.into_iter().flatten().find(|known| known.session == *session) {
+            known.path.clone_from(&mount.name);
+        }
+    }
+
+    fn about_to_play(&self, context: &RTSPContext) -> RTSPStatusCode {
+        let Some((session, media)) = session_media(context) else { return RTSPStatusCode::Ok };
         let feed = media.media().and_then(|media| self.feed_of(&media));
         if let Some(feed) = feed.filter(|feed| !feed.has(&session)) {
+            if self.is_full(&feed.mount) {
+                return RTSPStatusCode::BadRequest;
+            }
             feed.expect_play();
         }
+        RTSPStatusCode::Ok
     }
 
     fn play(&self, connection: u64, client: &RTSPClient, context: &RTSPContext) {
@@ -109,14 +147,17 @@ impl State {
         if feed.has(&session) {
             return;
         }
-        let Some(remote) = lock(&self.connections).get(&connection).map(|known| known.remote) else {
-            return;
-        };
+        let known = lock(&self.connections).get(&connection).map(|known| {
+            let asking = context.session();
+            let own = known.sessions.iter().find(|known| asking.is_some_and(|session| known.session == *session));
+            (known.remote, own.map(|own| Arc::clone(&own.sent)).unwrap_or_default())
+        });
+        let Some((remote, sent)) = known else { return };
         // The transport itself cannot be read from here; the connection knows it by its channels if it is TCP.
         let own = media.transport(0);
         let tcp = (0..=u8::MAX).filter_map(|channel| client.stream_transport(channel)).any(|known| Some(known) == own);
         let transport = if tcp { Transport::Tcp } else { Transport::Udp };
-        feed.join(ReaderInfo { path: feed.mount.name.clone(), remote, transport }, connection, session, &media);
+        feed.join(ReaderInfo { path: feed.mount.name.clone(), remote, transport }, connection, session, &media, sent);
     }
 
     /// PAUSE or TEARDOWN, about to be done.
@@ -133,6 +174,12 @@ pub(super) fn session_media(context: &RTSPContext) -> Option<(String, gst_rtsp_s
     let session = context.session()?;
     let media = session.media(&path(context.uri()?)).0?;
     Some((session.sessionid()?.into(), media))
+}
+
+/// The query of a URL, without its question mark.
+fn query(url: &RTSPUrl) -> String {
+    let uri = url.request_uri();
+    uri.split_once('?').map(|(_, query)| query.to_owned()).unwrap_or_default()
 }
 
 /// The path of a URL, without its query: `/camera0`.

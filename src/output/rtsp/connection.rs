@@ -8,14 +8,15 @@ use std::{
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     os::fd::{AsRawFd, OwnedFd},
     sync::{Arc, Weak, atomic::Ordering},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use gst::{glib, glib::ControlFlow};
 use gst_rtsp_server::{gio, prelude::*};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use uuid::Uuid;
 
-use super::{feed::Feed, lock, mount::Mount, server::State};
+use super::{feed::Feed, lock, mount::Mount, people::Sent, server::State};
 
 /// How long accepting rests after it failed, for want of file descriptors most likely.
 const ACCEPT_REST: Duration = Duration::from_millis(500);
@@ -32,7 +33,22 @@ pub(super) struct Connection {
     pub(super) touched: Instant,
     /// What it has asked about.
     pub(super) mounts: Vec<Weak<Mount>>,
-    pub(super) sessions: Vec<glib::WeakRef<gst_rtsp_server::RTSPSession>>,
+    /// The query of the URL it asked about last.
+    pub(super) query: String,
+    pub(super) sessions: Vec<Session>,
+    pub(super) id: Uuid,
+    pub(super) created: SystemTime,
+}
+
+/// A session of a connection, from its first SETUP on.
+pub(super) struct Session {
+    pub(super) id: Uuid,
+    pub(super) created: SystemTime,
+    pub(super) session: glib::WeakRef<gst_rtsp_server::RTSPSession>,
+    /// What it was set up for.
+    pub(super) path: String,
+    pub(super) query: String,
+    pub(super) sent: Arc<Sent>,
 }
 
 impl Connection {
@@ -79,7 +95,7 @@ impl State {
         let (mut idle, mut alive) = (Vec::new(), Vec::new());
         for (id, connection) in lock(&self.connections).iter_mut() {
             // References that may turn out to be the last are dropped after the lock is.
-            connection.sessions.retain(|session| session.upgrade().map(|session| alive.push(session)).is_some());
+            connection.sessions.retain(|known| known.session.upgrade().map(|session| alive.push(session)).is_some());
             if !connection.sessions.is_empty() {
                 connection.touched = Instant::now();
             } else if connection.touched.elapsed() > limit {
@@ -97,7 +113,7 @@ impl State {
         }
         let known = lock(&self.connections).remove(&connection);
         // They would stay in the pool until they time out.
-        for session in known.iter().flat_map(|known| &known.sessions).filter_map(glib::WeakRef::upgrade) {
+        for session in known.iter().flat_map(|known| &known.sessions).filter_map(|known| known.session.upgrade()) {
             let _ = self.sessions.remove(&session);
         }
         for mount in known.iter().flat_map(|known| &known.mounts).filter_map(Weak::upgrade) {
@@ -157,7 +173,10 @@ impl State {
             socket: own,
             touched: Instant::now(),
             mounts: Vec::new(),
+            query: String::new(),
             sessions: Vec::new(),
+            id: Uuid::new_v4(),
+            created: SystemTime::now(),
         };
         lock(&self.connections).insert(id, known);
         let handed = self.server.transfer_connection(socket, &remote.ip().to_string(), i32::from(remote.port()), None);

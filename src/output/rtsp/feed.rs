@@ -16,8 +16,15 @@ use gst::{glib, prelude::*};
 use gst_rtsp_server::{RTSPSessionMedia, prelude::*};
 
 use super::{
-    Opened, ReaderEvent, ReaderInfo, feeder, gate::Gate, lock, mount::Mount, packets::Packets, reader::Reader,
-    server::State, tune,
+    Opened, ReaderEvent, ReaderInfo, feeder,
+    gate::Gate,
+    lock,
+    mount::Mount,
+    packets::{Packets, Parcel},
+    people::Sent,
+    reader::Reader,
+    server::State,
+    tune,
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -97,7 +104,7 @@ impl Feed {
             let (weak, frame) = (weak.clone(), Packets::default());
             let packets = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
             pad.add_probe(packets, move |pad, info| {
-                frame.pass(pad, info, |pts| weak.upgrade().is_some_and(|feed| feed.passes(pts)))
+                frame.pass(pad, info, |pts, parcel| weak.upgrade().is_some_and(|feed| feed.passes(pts, parcel)))
             });
         });
         if feed.shared {
@@ -220,10 +227,17 @@ impl Feed {
     }
 
     /// A session plays. Called with the media locked by gst-rtsp-server, before anybody else can act on it.
-    pub(super) fn join(&self, info: ReaderInfo, connection: u64, session: String, media: &RTSPSessionMedia) {
+    pub(super) fn join(
+        &self,
+        info: ReaderInfo,
+        connection: u64,
+        session: String,
+        media: &RTSPSessionMedia,
+        sent: Arc<Sent>,
+    ) {
         // What is not kept goes down when its reader leaves, which waits for the thread that would release the reader.
         // It has only one, for whom the gate is enough.
-        let reader = Reader::new(info, connection, session, media, self.is_kept());
+        let reader = Reader::new(info, connection, session, media, self.is_kept(), sent);
         {
             let mut audience = lock(&self.audience);
             if audience.readers.is_empty() {
@@ -316,12 +330,19 @@ impl Feed {
     }
 
     /// Whether a frame may leave the media; called by the thread that carries its packets.
-    fn passes(&self, pts: u64) -> bool {
-        self.gate.pass(pts, |reader| {
+    fn passes(&self, pts: u64, parcel: Parcel) -> bool {
+        let passes = self.gate.pass(pts, |reader| {
             if let (Some(session), Some(state)) = (reader.release(), self.state.upgrade()) {
                 // If this is the last reference, dropping it takes the media down, which waits for this very thread.
                 state.later(move || drop(session));
             }
-        })
+        });
+        if passes {
+            for reader in self.readers().iter().filter(|reader| !reader.is_held()) {
+                reader.sent.add(parcel);
+                self.mount.packet_bytes_sent.fetch_add(parcel.bytes, Ordering::Relaxed);
+            }
+        }
+        passes
     }
 }

@@ -10,6 +10,7 @@
 //! - `mount`: a path, and the factory that makes its media;
 //! - `feed`: one media, its readers and its life; `feeder`: the thread that gives it frames from the `Stream`;
 //! - `gate`: lets a `reader` begin at a key frame; `packets`: what goes through it, frame by frame;
+//! - `people`: who is connected, told to others, and sending them off;
 //! - `publish`: what is sent to us;
 //! - `tune`: what is changed in the pipelines gst-rtsp-server builds.
 //!
@@ -26,6 +27,7 @@ mod feeder;
 mod gate;
 mod mount;
 mod packets;
+mod people;
 mod publish;
 mod reader;
 mod server;
@@ -40,6 +42,7 @@ use std::{
 
 use crate::{error::Result, stream::Stream};
 
+pub use people::{ConnectionInfo, SessionInfo};
 pub use publish::Publishers;
 pub use server::RtspServer;
 
@@ -104,6 +107,8 @@ pub struct Readers {
     pub bytes_sent: u64,
     /// Frames handed out, counted likewise.
     pub frames_sent: u64,
+    /// Bytes of RTP packets that went out, headers of RTP included.
+    pub packet_bytes_sent: u64,
 }
 
 /// How the frames reach a reader.

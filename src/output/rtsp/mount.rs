@@ -38,6 +38,7 @@ pub(super) struct Mount {
     pub(super) is_placeholder: bool,
     pub(super) bytes_sent: AtomicU64,
     pub(super) frames_sent: AtomicU64,
+    pub(super) packet_bytes_sent: AtomicU64,
     /// Counts the streams this mount has seen end: a media of an ended stream is not shared any more.
     generation: AtomicU64,
     /// Opened while a DESCRIBE could still be refused, for the media that is about to be made.
@@ -52,6 +53,7 @@ impl Mount {
             is_placeholder: false,
             bytes_sent: AtomicU64::new(0),
             frames_sent: AtomicU64::new(0),
+            packet_bytes_sent: AtomicU64::new(0),
             generation: AtomicU64::new(0),
             opened: Mutex::new(Vec::new()),
         }

@@ -13,6 +13,14 @@ use super::lock;
 #[derive(Default)]
 pub(super) struct Packets(Mutex<Frame>);
 
+/// How much a frame is on its way.
+#[derive(Clone, Copy)]
+pub(super) struct Parcel {
+    pub(super) packets: u64,
+    /// Headers of RTP included.
+    pub(super) bytes: u64,
+}
+
 #[derive(Default)]
 struct Frame {
     packets: Vec<gst::Buffer>,
@@ -22,12 +30,13 @@ struct Frame {
 
 impl Packets {
     /// For a probe on the pad all packets leave through. Keeps them back until the frame is complete; the payloader has
-    /// it all at hand, so that takes no time. `passes` says whether a frame may leave, by its timestamp in nanoseconds.
+    /// it all at hand, so that takes no time. `passes` says whether a frame may leave, by its timestamp in nanoseconds, and
+    /// is told how much it is.
     pub(super) fn pass(
         &self,
         pad: &gst::Pad,
         info: &gst::PadProbeInfo,
-        passes: impl Fn(u64) -> bool,
+        passes: impl Fn(u64, Parcel) -> bool,
     ) -> gst::PadProbeReturn {
         let mut frame = lock(&self.0);
         if frame.pushing {
@@ -41,9 +50,13 @@ impl Packets {
         if complete {
             let packets = std::mem::take(&mut frame.packets);
             let pts = packets.first().and_then(|packet| packet.pts()).map_or(u64::MAX, gst::ClockTime::nseconds);
+            let parcel = Parcel {
+                packets: packets.len() as u64,
+                bytes: packets.iter().map(|packet| packet.size() as u64).sum(),
+            };
             frame.pushing = true;
             drop(frame);
-            if passes(pts) {
+            if passes(pts, parcel) {
                 // Refused while the media is taken down, and then whoever pushed this is refused as well.
                 let _ = pad.push_list(packets.into_iter().collect::<gst::BufferList>());
             }

@@ -11,7 +11,7 @@ use std::{
 use gst::{glib, prelude::*};
 use gst_rtsp_server::{RTSPSessionMedia, RTSPStreamTransport, prelude::*};
 
-use super::{ReaderInfo, Transport, lock};
+use super::{ReaderInfo, Transport, lock, people::Sent};
 
 /// A session that plays.
 pub(super) struct Reader {
@@ -20,6 +20,8 @@ pub(super) struct Reader {
     pub(super) connection: u64,
     /// The RTSP session's identifier.
     pub(super) session: String,
+    /// What went out to it.
+    pub(super) sent: Arc<Sent>,
     media: glib::WeakRef<RTSPSessionMedia>,
     /// Not on the media until a key frame comes.
     held: AtomicBool,
@@ -42,18 +44,19 @@ impl Reader {
         session: String,
         media: &RTSPSessionMedia,
         held: bool,
+        sent: Arc<Sent>,
     ) -> Arc<Self> {
         let waiting_since = Arc::new(AtomicU64::new(0));
         if let Some(transport) = media.transport(ONLY) {
-            let sent = Arc::clone(&waiting_since);
-            transport.set_message_sent(move || sent.store(0, Ordering::Relaxed));
+            let taken = Arc::clone(&waiting_since);
+            transport.set_message_sent(move || taken.store(0, Ordering::Relaxed));
             if held {
                 // Off already is as good.
                 let _ = transport.set_active(false);
             }
         }
         let (media, held, gone) = (media.downgrade(), AtomicBool::new(held), Mutex::new(false));
-        Arc::new(Self { info, connection, session, media, held, gone, waiting_since })
+        Arc::new(Self { info, connection, session, sent, media, held, gone, waiting_since })
     }
 
     fn transport(&self) -> Option<RTSPStreamTransport> {

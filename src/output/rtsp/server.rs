@@ -47,6 +47,8 @@ pub(super) struct State {
     points: gst_rtsp_server::RTSPMountPoints,
     pub(super) sessions: gst_rtsp_server::RTSPSessionPool,
     mounts: Mutex<HashMap<String, Arc<Mount>>>,
+    /// The most readers of a path at once, by how it stands in a URL; of others there may be any number.
+    limits: Mutex<HashMap<String, usize>>,
     pub(super) next_connection: AtomicU64,
     /// A connection was closed.
     pub(super) left: Condvar,
@@ -57,7 +59,7 @@ pub(super) struct State {
 
 /// A running RTSP server.
 pub struct RtspServer {
-    state: Arc<State>,
+    pub(super) state: Arc<State>,
     port: u16,
     main_loop: glib::MainLoop,
     thread: Mutex<Option<(thread::JoinHandle<()>, mpsc::Receiver<()>)>>,
@@ -133,17 +135,27 @@ impl RtspServer {
         self.state.later(move || feeds.iter().for_each(|feed| feed.let_go()));
     }
 
+    /// Lets no more than so many sessions play `path` at once, whether it is mounted or not; `None` lets any number. Those
+    /// who play go on.
+    pub fn limit_readers(&self, path: &str, most: Option<usize>) {
+        let (_, path) = names(path);
+        let mut limits = lock(&self.state.limits);
+        match most {
+            Some(most) => limits.insert(path, most),
+            None => limits.remove(&path),
+        };
+    }
+
     /// Who reads `path`, and how much was handed out. All zero if it is not mounted.
     pub fn readers(&self, path: &str) -> Readers {
         let Some(mount) = self.state.mount_of(&names(path).1) else {
             return Readers::default();
         };
-        let feeds = self.state.feeds();
-        let of_mount = feeds.iter().filter(|feed| Arc::ptr_eq(&feed.mount, &mount));
         Readers {
-            count: of_mount.map(|feed| feed.readers().len()).sum(),
+            count: self.state.readers_of(&mount),
             bytes_sent: mount.bytes_sent.load(Ordering::Relaxed),
             frames_sent: mount.frames_sent.load(Ordering::Relaxed),
+            packet_bytes_sent: mount.packet_bytes_sent.load(Ordering::Relaxed),
         }
     }
 
@@ -209,6 +221,7 @@ impl State {
             points,
             sessions,
             mounts: Mutex::new(HashMap::new()),
+            limits: Mutex::new(HashMap::new()),
             next_connection: AtomicU64::new(0),
             left: Condvar::new(),
             stopping: AtomicBool::new(false),
@@ -263,6 +276,19 @@ impl State {
     pub(super) fn mount_of(&self, path: &str) -> Option<Arc<Mount>> {
         let path = path.strip_suffix('/').filter(|path| !path.is_empty()).unwrap_or(path);
         lock(&self.mounts).get(path).cloned()
+    }
+
+    /// Sessions that play what is mounted there.
+    pub(super) fn readers_of(&self, mount: &Arc<Mount>) -> usize {
+        let feeds = self.feeds();
+        feeds.iter().filter(|feed| Arc::ptr_eq(&feed.mount, mount)).map(|feed| feed.readers().len()).sum()
+    }
+
+    /// Whether as many play it as may.
+    pub(super) fn is_full(&self, mount: &Arc<Mount>) -> bool {
+        let (_, path) = names(&mount.name);
+        let most = lock(&self.limits).get(&path).copied();
+        most.is_some_and(|most| self.readers_of(mount) >= most)
     }
 
     /// Does something on the server's thread, in the order of the calls, never in this one.

@@ -180,9 +180,14 @@ impl NamePattern {
         middle(stem).or_else(|| middle(numbered()?.0))
     }
 
-    fn stem(&self, device: &str, at: SystemTime) -> String {
+    /// A device's name as it stands in the names of its files.
+    pub fn spelled(&self, device: &str) -> String {
         let plain = |letter: char| if letter.is_ascii_alphanumeric() || letter == '-' { letter } else { '_' };
-        let device: String = device.chars().take(LONGEST_DEVICE).map(plain).collect();
+        device.chars().take(LONGEST_DEVICE).map(plain).collect()
+    }
+
+    fn stem(&self, device: &str, at: SystemTime) -> String {
+        let device = self.spelled(device);
         let at = date(at);
         let mut stem = String::new();
         for piece in &self.0 {

@@ -1,0 +1,73 @@
+//! Who may use the control API: MediaMTX's internal authentication.
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use tokio::{task::spawn_blocking, time::sleep};
+
+use super::{Answer, Refusal};
+use crate::{
+    command::Gateway,
+    mtx::{Action, Asking},
+};
+
+/// Checks of passwords at once; more wait. A password hashed with Argon2 takes a core and megabytes for a while.
+pub(super) const CHECKS: usize = 2;
+/// The longest that somebody with wrong credentials waits for the answer, so that guessing takes its time.
+const LONGEST_WAIT: Duration = Duration::from_secs(4);
+
+/// What a caller showed.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Shown {
+    /// A name, or nothing.
+    pub user: String,
+    /// A password, or nothing.
+    pub pass: String,
+}
+
+impl std::fmt::Debug for Shown {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Shown({:?})", self.user)
+    }
+}
+
+impl Shown {
+    /// Whether it is nothing.
+    fn is_nothing(&self) -> bool {
+        self.user.is_empty() && self.pass.is_empty()
+    }
+}
+
+/// Lets a caller in, or not. One without credentials is told at once that it might show some; one with wrong ones after
+/// a while. Meanwhile only its own connection waits, and of those there are only so many from one address.
+pub async fn admit(gateway: &Arc<Gateway>, address: IpAddr, shown: Shown) -> Answer<()> {
+    let nothing = shown.is_nothing();
+    let asking = Asking { address, action: Action::Api, path: String::new(), user: shown.user, pass: shown.pass };
+    let users = gateway.engine.users();
+    let admitted = {
+        // Closed by nobody.
+        let _turn = gateway.engine.checks.acquire().await;
+        spawn_blocking(move || users.admit(&asking)).await.unwrap_or(false)
+    };
+    match (admitted, nothing) {
+        (true, _) => Ok(()),
+        (false, true) => Err(Refusal::Unknown { ask: true }),
+        (false, false) => {
+            tracing::warn!(%address, "the control API was asked with wrong credentials");
+            tokio::select! {
+                () = sleep(pause()) => {}
+                () = gateway.stopping.cancelled() => {}
+            }
+            Err(Refusal::Unknown { ask: false })
+        }
+    }
+}
+
+/// A random time up to the longest.
+fn pause() -> Duration {
+    let mut random = [0; 4];
+    // Without randomness it is the longest.
+    match rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty()) {
+        Ok(_) => LONGEST_WAIT.mul_f64(f64::from(u32::from_le_bytes(random)) / f64::from(u32::MAX)),
+        Err(_) => LONGEST_WAIT,
+    }
+}

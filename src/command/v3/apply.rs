@@ -1,0 +1,203 @@
+//! From a configuration that was changed to what streams and is recorded.
+
+use std::{collections::BTreeMap, sync::PoisonError, time::Duration};
+
+use super::{Answer, Refusal, config::is_reserved};
+use crate::{
+    command::Gateway,
+    id::CameraId,
+    mtx::{Conf, Set},
+    output::recorder::RecordingFormat,
+    path::{PathSettings, RecordingRequest, Running},
+    pipeline::{CaptureRequest, Source, Wanted},
+    rtsp_url::RtspUrl,
+};
+
+/// Keys of a path that do something here. What is set of others is kept and shown.
+const PATH_KEYS: [&str; 10] = [
+    "name",
+    "source",
+    "sourceOnDemand",
+    "sourceOnDemandStartTimeout",
+    "sourceOnDemandCloseAfter",
+    "maxReaders",
+    "rpiCameraCamID",
+    "record",
+    "recordFormat",
+    "recordSegmentDuration",
+];
+
+/// Global keys that do something here.
+const GLOBAL_KEYS: [&str; 3] = ["authInternalUsers", "apiAllowOrigins", "apiTrustedProxies"];
+
+/// What a path of its own needs to stream.
+#[derive(Debug, PartialEq)]
+struct Served {
+    url: RtspUrl,
+    on_demand: bool,
+    start_timeout: Duration,
+    close_after: Duration,
+}
+
+impl Served {
+    /// `None`: nothing is pulled for this path.
+    fn new(gateway: &Gateway, path: &Set) -> Option<Self> {
+        let device = device(path);
+        let url = match &device {
+            Some(device) => at_camera(gateway, device)?,
+            None => RtspUrl::parse(path.text("source")).ok()?,
+        };
+        let times = match path.text("source") {
+            "publisher" => ["runOnDemandStartTimeout", "runOnDemandCloseAfter"],
+            _ => ["sourceOnDemandStartTimeout", "sourceOnDemandCloseAfter"],
+        };
+        let [start_timeout, close_after] = times.map(|key| path.time(key).duration());
+        let on_demand = path.flag("sourceOnDemand") || path.text("source") == "publisher";
+        Some(Self { url, on_demand, start_timeout, close_after })
+    }
+}
+
+/// The camera that a path under another name stands for: its node, or its name. Of a command of ffmpeg that would take a
+/// camera of ours, which it could not have, the camera is taken and the command left.
+pub(super) fn device(path: &Set) -> Option<String> {
+    match path.text("source") {
+        "rpiCamera" => Some(CameraId(u16::try_from(path.int("rpiCameraCamID")).ok()?).to_string()),
+        "publisher" => {
+            let words: Vec<_> = path.text("runOnDemand").split_whitespace().collect();
+            let after = |option: &str| words.iter().position(|word| *word == option).and_then(|at| words.get(at + 1));
+            after("-f").filter(|format| ["v4l2", "video4linux2"].contains(*format))?;
+            after("-i").map(|device| (*device).to_owned())
+        }
+        source => {
+            let device = source.strip_prefix("v4l2://").unwrap_or(source);
+            device.starts_with("/dev/").then(|| device.to_owned())
+        }
+    }
+}
+
+/// Where a camera is read, from here. `None`: there is no such camera.
+fn at_camera(gateway: &Gateway, device: &str) -> Option<RtspUrl> {
+    let name = gateway.cameras.find(device).ok()?;
+    let address = &gateway.engine.rtsp;
+    let host = if address.starts_with(':') { "127.0.0.1" } else { "" };
+    RtspUrl::parse(&format!("rtsp://{host}{address}/{name}")).ok()
+}
+
+/// Refuses what cannot be: a stream of another machine under the name of a camera.
+pub(super) fn check(gateway: &Gateway, before: &Conf, after: &Conf) -> Answer<()> {
+    for (name, path) in after.paths() {
+        let is_new = before.path(&name).is_none_or(|before| before.text("source") != path.text("source"));
+        if is_new && !after.is_given(&name) && is_reserved(&name) && Served::new(gateway, &path).is_some() {
+            return Err(Refusal::Invalid(format!("'{name}' is the name of a camera, which is its source")));
+        }
+    }
+    Ok(())
+}
+
+/// Does what has to be done after a change.
+pub(super) async fn differences(gateway: &Gateway, before: &Conf, after: &Conf) {
+    tell_unused(gateway, before, after);
+    let mut old: BTreeMap<_, _> = before.paths().into_iter().collect();
+    for (name, path) in after.paths() {
+        let was = old.remove(&name);
+        match after.is_given(&name) {
+            true => run(gateway, &name, was.as_ref(), &path).await,
+            false => serve(gateway, &name, was.as_ref(), Some(&path)).await,
+        }
+        if let Ok(most) = usize::try_from(path.int("maxReaders")) {
+            gateway.paths.rtsp().limit_readers(&name, (most > 0).then_some(most));
+        }
+        record(gateway, &name, was.as_ref(), &path).await;
+    }
+    for (name, path) in old {
+        gateway.paths.rtsp().limit_readers(&name, None);
+        if !before.is_given(&name) {
+            serve(gateway, &name, Some(&path), None).await;
+        }
+    }
+}
+
+/// Starts, stops or exchanges what a path of its own streams. Its readers leave when it changes.
+async fn serve(gateway: &Gateway, name: &str, was: Option<&Set>, is: Option<&Set>) {
+    let served = |path| Served::new(gateway, path);
+    // It may be that its camera was not there.
+    let is_there = gateway.paths.status(name).is_ok();
+    let (was, is) = (was.filter(|_| is_there).and_then(served), is.and_then(served));
+    if was == is {
+        return;
+    }
+    if was.is_some()
+        && let Err(error) = gateway.paths.remove(name).await
+    {
+        tracing::debug!(path = name, "{}", error.chain());
+    }
+    let Some(served) = is else { return };
+    let settings = PathSettings {
+        always_on: !served.on_demand,
+        start_timeout: served.start_timeout,
+        close_after: served.close_after,
+        auto_record: None,
+        ..gateway.external.path_settings()
+    };
+    gateway.paths.add(name, settings);
+    let request = CaptureRequest { source: Source::Rtsp { url: served.url }, wanted: Wanted::default() };
+    if let Err(error) = gateway.paths.set_source(name, Some(request)).await {
+        tracing::debug!(path = name, "{}", error.chain());
+    }
+}
+
+/// Has a path of the service's own run always, or on demand. Its readers do not notice.
+async fn run(gateway: &Gateway, name: &str, was: Option<&Set>, is: &Set) {
+    let wish = |path: &Set| Running {
+        always_on: !path.flag("sourceOnDemand"),
+        start_timeout: path.time("sourceOnDemandStartTimeout").duration(),
+        close_after: path.time("sourceOnDemandCloseAfter").duration(),
+    };
+    let is = wish(is);
+    if was.map(wish) != Some(is)
+        && let Err(error) = gateway.paths.change_running(name, is).await
+    {
+        tracing::debug!(path = name, "{}", error.chain());
+    }
+}
+
+/// Has a path recorded from now on, or not any more. Its readers do not notice.
+async fn record(gateway: &Gateway, name: &str, was: Option<&Set>, is: &Set) {
+    let wish = |path: &Set| path.flag("record").then(|| request(gateway, path));
+    let (was, is) = (was.and_then(wish), wish(is));
+    if was != is
+        && let Err(error) = gateway.paths.keep_recording(name, is).await
+    {
+        // A path that nothing streams on, so far.
+        tracing::debug!(path = name, "{}", error.chain());
+    }
+}
+
+fn request(gateway: &Gateway, path: &Set) -> RecordingRequest {
+    let configured = gateway.defaults.recording;
+    let segment = path.time("recordSegmentDuration").duration();
+    RecordingRequest {
+        format: RecordingFormat::Fmp4,
+        limit: None,
+        cut_after: (!segment.is_zero()).then_some(segment),
+        ..configured
+    }
+}
+
+/// Says once of each key that was set and does nothing.
+fn tell_unused(gateway: &Gateway, before: &Conf, after: &Conf) {
+    let mut told = gateway.engine.told.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut tell = |before: &Set, after: &Set, used: &[&str]| {
+        for key in after.names().filter(|key| !used.contains(key) && before.get(key) != after.get(key)) {
+            if told.insert(key.to_owned()) {
+                tracing::warn!(key, "set over the control API; it is kept and shown, and does nothing here");
+            }
+        }
+    };
+    tell(&before.global(), &after.global(), &GLOBAL_KEYS);
+    tell(&before.path_defaults(), &after.path_defaults(), &PATH_KEYS);
+    let defaults = after.path_defaults();
+    for (name, path) in after.paths() {
+        tell(&before.path(&name).unwrap_or_else(|| defaults.clone()), &path, &PATH_KEYS);
+    }
+}

@@ -1,0 +1,141 @@
+//! The control API of MediaMTX, version 3: what it may be asked, and the replies.
+//!
+//! [`Engine`] holds the configuration that it shows and changes; `apply` makes of it what can be made. The names of fields
+//! and their order are MediaMTX's, as is every message, because its clients read them. How a request comes in and a reply
+//! goes out is `api::rest`'s; the model of the configuration is `mtx`.
+
+mod access;
+mod apply;
+mod config;
+mod moment;
+mod page;
+mod paths;
+mod recordings;
+mod sessions;
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::SystemTime,
+};
+
+pub use access::{Shown, admit};
+pub use config::{
+    add_path, delete_path, edit_path, global, patch_global, patch_path, patch_path_defaults, path, path_defaults,
+    path_list, replace_path,
+};
+pub use moment::Moment;
+pub use page::{List, Page};
+pub use paths::{Path, path_state, path_states, stop_path};
+pub use recordings::{Recording, delete_segment, recording, recordings};
+use serde::Serialize;
+pub use sessions::{Connection, Session, connection, connections, kick, session, sessions};
+use tokio::sync::{Mutex as Turn, Semaphore};
+
+use crate::mtx::{Conf, Set, Users, Value, global_keys};
+
+/// The version of MediaMTX whose replies these are.
+const VERSION: &str = "v1.20.1";
+
+/// Why something is not done, in MediaMTX's words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The request is no good.
+    Invalid(String),
+    /// There is no such thing.
+    NotFound(&'static str),
+    /// It is not known to come from somebody who may.
+    Unknown {
+        /// Whether it came without credentials, and might come with some.
+        ask: bool,
+    },
+}
+
+/// Shorthand for what can be refused.
+pub type Answer<T> = Result<T, Refusal>;
+
+/// The reply to what was done.
+#[derive(Debug, Serialize)]
+pub struct Done {
+    status: &'static str,
+}
+
+/// It is done.
+pub const DONE: Done = Done { status: "ok" };
+
+/// The reply to `info`.
+#[derive(Debug, Serialize)]
+pub struct Info {
+    version: &'static str,
+    started: Moment,
+}
+
+/// Where the service serves what MediaMTX has listeners for.
+#[derive(Clone, Debug, Default)]
+pub struct Served {
+    /// The control API; empty where it is not served.
+    pub api: String,
+    /// Whether it speaks TLS.
+    pub encrypted: bool,
+    /// RTSP.
+    pub rtsp: String,
+}
+
+/// The configuration, and who waits for what.
+pub struct Engine {
+    conf: Mutex<Arc<Conf>>,
+    /// One change at a time.
+    turn: Turn<()>,
+    started: SystemTime,
+    /// Where RTSP is served.
+    rtsp: String,
+    /// Keys of which it was said that they do nothing.
+    told: Mutex<HashSet<String>>,
+    /// Checks of passwords under way. Each may take a core for a second.
+    checks: Semaphore,
+}
+
+impl Engine {
+    /// At the start of the service.
+    pub fn new(served: Served) -> Self {
+        let text = |text: String| Value::Text(text);
+        let off = ["rtmp", "hls", "webrtc", "srt", "moq"];
+        let given = off.iter().fold(global_keys(), |given, key| given.with(key, Value::Flag(false)));
+        let given = given
+            .with("api", Value::Flag(!served.api.is_empty()))
+            .with("apiAddress", text(served.api))
+            .with("apiEncryption", Value::Flag(served.encrypted))
+            .with("rtspAddress", text(served.rtsp.clone()))
+            .with("rtspTransports", Value::Texts(vec!["tcp".into(), "udp".into()]));
+        Self {
+            conf: Mutex::new(Arc::new(Conf::new(given))),
+            turn: Turn::default(),
+            started: SystemTime::now(),
+            rtsp: served.rtsp,
+            told: Mutex::default(),
+            checks: Semaphore::new(access::CHECKS),
+        }
+    }
+
+    /// `info`.
+    pub fn info(&self) -> Info {
+        Info { version: VERSION, started: Moment(self.started) }
+    }
+
+    /// The global configuration, for those who act by it.
+    pub fn acting(&self) -> Set {
+        self.conf().global()
+    }
+
+    fn conf(&self) -> Arc<Conf> {
+        Arc::clone(&self.conf.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn put(&self, conf: Conf) {
+        *self.conf.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(conf);
+    }
+
+    fn users(&self) -> Users {
+        Users::new(&self.acting())
+    }
+}

@@ -1,0 +1,168 @@
+//! RTSP connections and sessions.
+
+use serde::Serialize;
+use tokio::task::spawn_blocking;
+use uuid::Uuid;
+
+use super::{Answer, List, Moment, Page, Refusal};
+use crate::{
+    command::Gateway,
+    output::rtsp::{ConnectionInfo, SessionInfo, Transport},
+};
+
+/// A connection.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Connection {
+    id: Uuid,
+    created: Moment,
+    remote_addr: String,
+    session: Option<Uuid>,
+    tunnel: &'static str,
+    inbound_bytes: u64,
+    outbound_bytes: u64,
+    bytes_received: u64,
+    bytes_sent: u64,
+}
+
+impl From<ConnectionInfo> for Connection {
+    fn from(info: ConnectionInfo) -> Self {
+        Self {
+            id: info.id,
+            created: Moment(info.created),
+            remote_addr: info.remote.to_string(),
+            session: info.session,
+            tunnel: "none",
+            inbound_bytes: 0,
+            outbound_bytes: info.bytes_sent,
+            bytes_received: 0,
+            bytes_sent: info.bytes_sent,
+        }
+    }
+}
+
+/// A session.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Session {
+    id: Uuid,
+    created: Moment,
+    remote_addr: String,
+    state: &'static str,
+    path: String,
+    query: String,
+    user: &'static str,
+    user_agent: &'static str,
+    transport: Option<&'static str>,
+    profile: Option<&'static str>,
+    conns: [Uuid; 1],
+    inbound_bytes: u64,
+    #[serde(rename = "inboundRTPPackets")]
+    inbound_rtp_packets: u64,
+    #[serde(rename = "inboundRTPPacketsLost")]
+    inbound_rtp_packets_lost: u64,
+    #[serde(rename = "inboundRTPPacketsInError")]
+    inbound_rtp_packets_in_error: u64,
+    #[serde(rename = "inboundRTPPacketsJitter")]
+    inbound_rtp_packets_jitter: u64,
+    #[serde(rename = "inboundRTCPPackets")]
+    inbound_rtcp_packets: u64,
+    #[serde(rename = "inboundRTCPPacketsInError")]
+    inbound_rtcp_packets_in_error: u64,
+    outbound_bytes: u64,
+    #[serde(rename = "outboundRTPPackets")]
+    outbound_rtp_packets: u64,
+    #[serde(rename = "outboundRTPPacketsReportedLost")]
+    outbound_rtp_packets_reported_lost: u64,
+    #[serde(rename = "outboundRTPPacketsDiscarded")]
+    outbound_rtp_packets_discarded: u64,
+    #[serde(rename = "outboundRTCPPackets")]
+    outbound_rtcp_packets: u64,
+    bytes_received: u64,
+    bytes_sent: u64,
+    rtp_packets_received: u64,
+    rtp_packets_sent: u64,
+    rtp_packets_lost: u64,
+    rtp_packets_in_error: u64,
+    rtp_packets_jitter: u64,
+    rtcp_packets_received: u64,
+    rtcp_packets_sent: u64,
+    rtcp_packets_in_error: u64,
+}
+
+impl From<SessionInfo> for Session {
+    fn from(info: SessionInfo) -> Self {
+        Self {
+            id: info.id,
+            created: Moment(info.created),
+            remote_addr: info.remote.to_string(),
+            state: if info.playing { "read" } else { "idle" },
+            path: info.path,
+            query: info.query,
+            user: "",
+            // gst-rtsp-server does not let us see it.
+            user_agent: "",
+            transport: info.transport.map(|transport| match transport {
+                Transport::Tcp => "TCP",
+                Transport::Udp => "UDP",
+            }),
+            profile: info.transport.map(|_| "AVP"),
+            conns: [info.connection],
+            inbound_bytes: 0,
+            inbound_rtp_packets: 0,
+            inbound_rtp_packets_lost: 0,
+            inbound_rtp_packets_in_error: 0,
+            inbound_rtp_packets_jitter: 0,
+            inbound_rtcp_packets: 0,
+            inbound_rtcp_packets_in_error: 0,
+            outbound_bytes: info.bytes_sent,
+            outbound_rtp_packets: info.packets_sent,
+            outbound_rtp_packets_reported_lost: 0,
+            outbound_rtp_packets_discarded: 0,
+            outbound_rtcp_packets: 0,
+            bytes_received: 0,
+            bytes_sent: info.bytes_sent,
+            rtp_packets_received: 0,
+            rtp_packets_sent: info.packets_sent,
+            rtp_packets_lost: 0,
+            rtp_packets_in_error: 0,
+            rtp_packets_jitter: 0,
+            rtcp_packets_received: 0,
+            rtcp_packets_sent: 0,
+            rtcp_packets_in_error: 0,
+        }
+    }
+}
+
+/// The RTSP connections, the oldest first.
+pub fn connections(gateway: &Gateway, page: Page) -> List<Connection> {
+    let mut all = gateway.paths.rtsp().connections();
+    all.sort_by_key(|info| info.created);
+    page.of(all.into_iter().map(Into::into).collect())
+}
+
+/// One of them. Error: there is none.
+pub fn connection(gateway: &Gateway, id: Uuid) -> Answer<Connection> {
+    let found = gateway.paths.rtsp().connections().into_iter().find(|info| info.id == id);
+    found.map(Into::into).ok_or(Refusal::NotFound("connection not found"))
+}
+
+/// The RTSP sessions, the oldest first.
+pub fn sessions(gateway: &Gateway, page: Page) -> List<Session> {
+    let mut all = gateway.paths.rtsp().sessions();
+    all.sort_by_key(|info| info.created);
+    page.of(all.into_iter().map(Into::into).collect())
+}
+
+/// One of them. Error: there is none.
+pub fn session(gateway: &Gateway, id: Uuid) -> Answer<Session> {
+    let found = gateway.paths.rtsp().sessions().into_iter().find(|info| info.id == id);
+    found.map(Into::into).ok_or(Refusal::NotFound("session not found"))
+}
+
+/// Ends a session and closes its connection. Error: there is none.
+pub async fn kick(gateway: &Gateway, id: Uuid) -> Answer<()> {
+    let rtsp = gateway.paths.rtsp();
+    let kicked = spawn_blocking(move || rtsp.kick(id)).await.unwrap_or(false);
+    if kicked { Ok(()) } else { Err(Refusal::NotFound("session not found")) }
+}

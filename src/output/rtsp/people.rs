@@ -1,0 +1,132 @@
+//! Who is connected, told to others, and sending them off.
+
+use std::{
+    net::SocketAddr,
+    sync::atomic::{AtomicU64, Ordering},
+    time::SystemTime,
+};
+
+use gst_rtsp_server::prelude::*;
+use uuid::Uuid;
+
+use super::{RtspServer, Transport, lock, packets::Parcel};
+
+/// What went out to a session.
+#[derive(Default)]
+pub(super) struct Sent {
+    packets: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Sent {
+    pub(super) fn add(&self, parcel: Parcel) {
+        self.packets.fetch_add(parcel.packets, Ordering::Relaxed);
+        self.bytes.fetch_add(parcel.bytes, Ordering::Relaxed);
+    }
+}
+
+/// A connection.
+#[derive(Clone, Debug)]
+pub struct ConnectionInfo {
+    /// Its own, for as long as it is there.
+    pub id: Uuid,
+    /// When it was accepted.
+    pub created: SystemTime,
+    /// The other end.
+    pub remote: SocketAddr,
+    /// Its newest session.
+    pub session: Option<Uuid>,
+    /// Bytes of RTP packets that were written into it. What RTSP itself says is not counted.
+    pub bytes_sent: u64,
+}
+
+/// A session.
+#[derive(Clone, Debug)]
+pub struct SessionInfo {
+    /// Its own; not the one that the client knows, which would let others act for it.
+    pub id: Uuid,
+    /// When it was set up.
+    pub created: SystemTime,
+    /// The connection it belongs to.
+    pub connection: Uuid,
+    /// The other end of that.
+    pub remote: SocketAddr,
+    /// The path it was set up for.
+    pub path: String,
+    /// The query of its URL.
+    pub query: String,
+    /// How the frames reach it, once it has played.
+    pub transport: Option<Transport>,
+    /// Whether it plays.
+    pub playing: bool,
+    /// RTP packets that went out to it.
+    pub packets_sent: u64,
+    /// Their bytes, headers of RTP included.
+    pub bytes_sent: u64,
+}
+
+impl RtspServer {
+    /// Everybody who is connected, in no order.
+    pub fn connections(&self) -> Vec<ConnectionInfo> {
+        let sessions = self.sessions();
+        let connections = lock(&self.state.connections);
+        let told = connections.values().map(|known| {
+            let own = sessions.iter().filter(|session| session.connection == known.id);
+            let in_it = own.clone().filter(|session| session.transport == Some(Transport::Tcp));
+            ConnectionInfo {
+                id: known.id,
+                created: known.created,
+                remote: known.remote,
+                session: own.max_by_key(|session| session.created).map(|session| session.id),
+                bytes_sent: in_it.map(|session| session.bytes_sent).sum(),
+            }
+        });
+        told.collect()
+    }
+
+    /// Every session, in no order.
+    pub fn sessions(&self) -> Vec<SessionInfo> {
+        let readers: Vec<_> = self.state.feeds().iter().flat_map(|feed| feed.readers()).collect();
+        let mut alive = Vec::new();
+        let connections = lock(&self.state.connections);
+        let mut told = Vec::new();
+        for known in connections.values() {
+            for own in &known.sessions {
+                let Some(session) = own.session.upgrade() else { continue };
+                let name = session.sessionid();
+                let reader = readers.iter().find(|reader| name.as_deref() == Some(reader.session.as_str()));
+                told.push(SessionInfo {
+                    id: own.id,
+                    created: own.created,
+                    connection: known.id,
+                    remote: known.remote,
+                    path: own.path.clone(),
+                    query: own.query.clone(),
+                    transport: reader.map(|reader| reader.info.transport),
+                    playing: reader.is_some(),
+                    packets_sent: own.sent.packets.load(Ordering::Relaxed),
+                    bytes_sent: own.sent.bytes.load(Ordering::Relaxed),
+                });
+                alive.push(session);
+            }
+        }
+        drop(connections);
+        // References that may turn out to be the last are dropped after the lock is.
+        drop(alive);
+        told
+    }
+
+    /// Closes the connection of a session, and with it the session, soon. False if there is none.
+    pub fn kick(&self, session: Uuid) -> bool {
+        let connections = lock(&self.state.connections);
+        let of_it = |(id, known): (&u64, &super::connection::Connection)| {
+            known.sessions.iter().any(|own| own.id == session && own.session.upgrade().is_some()).then_some(*id)
+        };
+        let found = connections.iter().find_map(of_it);
+        drop(connections);
+        if let Some(connection) = found {
+            self.state.disconnect(&[connection]);
+        }
+        found.is_some()
+    }
+}

@@ -1,0 +1,73 @@
+//! Who may ask, and who reads.
+
+use serde_json::json;
+
+use super::{
+    ask, contract, curl, done, get,
+    shape::check,
+    support::{Camera, PATIENCE, SMALL, Service, peers::ffprobe},
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn users_are_who_the_configuration_says() {
+    let service = Service::start(SMALL).await;
+    let api = service.app.api_address().unwrap();
+    let users =
+        r#"{"authInternalUsers":[{"user":"me","pass":"pw","ips":["127.0.0.0/8"],"permissions":[{"action":"api"}]}]}"#;
+    done(&service, "PATCH", "/config/global/patch", users).await;
+    let nobody = ask(&service, "GET", "/info", "").await;
+    assert_eq!((nobody.status, nobody.header("www-authenticate")), (401, "Basic realm=\"mediamtx\""));
+    assert_eq!(nobody.body, r#"{"status":"error","error":"authentication error"}"#);
+    let wrong = curl(api, "GET", "/info", "", &["-u", "me:no"]).await;
+    assert_eq!((wrong.status, wrong.header("www-authenticate")), (401, ""));
+    for good in [["-u", "me:pw"], ["-H", "Authorization: Bearer me:pw"]] {
+        assert_eq!(curl(api, "GET", "/info", "", &good).await.status, 200, "{good:?}");
+    }
+    let shown = curl(api, "GET", "/config/global/get", "", &["-u", "me:pw"]).await.json();
+    assert_eq!(shown["authInternalUsers"][0]["pass"], "<redacted>");
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_is_told_and_sent_off() {
+    let service = Service::start(SMALL).await;
+    service.plug(&Camera::usb(0, "1.1", None)).await;
+    service.streaming("camera0").await;
+    let url = format!("{}?who=me", service.url("camera0"));
+    let mut reader = tokio::process::Command::new("ffmpeg")
+        .args(["-v", "error", "-rtsp_transport", "tcp", "-i", &url, "-f", "null", "-"])
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let session = loop {
+        let found = get(&service, "/rtspsessions/list").await;
+        let first = found["items"][0].clone();
+        if first["state"] == "read" && first["outboundRTPPackets"].as_u64().unwrap() > 10 {
+            break first;
+        }
+        assert!(reader.try_wait().unwrap().is_none(), "ffmpeg has ended");
+    };
+    check(&session, &contract::session(), "session");
+    assert_eq!((&session["path"], &session["transport"]), (&json!("camera0"), &json!("TCP")));
+    assert_eq!((&session["query"], &session["profile"]), (&json!("who=me"), &json!("AVP")));
+    let id = session["id"].as_str().unwrap();
+    let connection = get(&service, &format!("/rtspconns/get/{}", session["conns"][0].as_str().unwrap())).await;
+    check(&connection, &contract::connection(), "connection");
+    assert_eq!((&connection["session"], &connection["remoteAddr"]), (&session["id"], &session["remoteAddr"]));
+    let path = get(&service, "/paths/get/camera0").await;
+    assert_eq!(path["readers"], json!([{ "type": "rtspSession", "id": id }]));
+    assert!(path["outboundBytes"].as_u64() > Some(0) && path["inboundBytes"].as_u64() > Some(0), "{path}");
+
+    // A limit refuses those who come; whoever reads goes on.
+    done(&service, "PATCH", "/config/paths/patch/camera0", r#"{"maxReaders":1}"#).await;
+    let refused = ffprobe(&service.url("camera0"), &["-rtsp_transport", "tcp"]).await.unwrap_err();
+    assert!(refused.contains("400"), "{refused}");
+    done(&service, "PATCH", "/config/paths/patch/camera0", r#"{"maxReaders":2}"#).await;
+    ffprobe(&service.url("camera0"), &["-rtsp_transport", "tcp"]).await.unwrap();
+
+    done(&service, "POST", &format!("/rtspsessions/kick/{id}"), "").await;
+    tokio::time::timeout(PATIENCE, reader.wait()).await.expect("it is sent off").unwrap();
+    while get(&service, "/rtspsessions/list").await["itemCount"] != 0 {}
+    assert_eq!(ask(&service, "GET", &format!("/rtspsessions/get/{id}"), "").await.status, 404);
+    service.stop().await;
+}

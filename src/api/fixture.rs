@@ -25,7 +25,7 @@ use crate::{
         Cameras, ControlPolicy, Offer, Remembered, Service, TestPattern, identity::Identities, registry::Registry,
     },
     command::{
-        Clients, Contents, Credentials, Defaults, Gateway, NOTIFICATIONS, Rates, Role, RtspAddress,
+        Clients, Contents, Credentials, Defaults, Gateway, Indexes, NOTIFICATIONS, Rates, Role, RtspAddress,
         keys::{self, Keys, Wish},
         retention::{self, Policy, PolicyType, Retention},
         token::{Secret, Tokens, make_token},
@@ -121,6 +121,7 @@ impl Served {
             external: streams,
             discovery,
             paths,
+            indexes: Indexes::new(&folders, folder.path()),
             folders,
             contents: Contents::default(),
             retention: Retention::load(&folder.path().join("retention.json"), RETENTION),

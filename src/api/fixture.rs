@@ -57,7 +57,14 @@ pub(super) static PUBLISHED: LazyLock<schema::Published> = LazyLock::new(|| {
 
 /// What no test makes unless it is about this: files of more than a month ago are deleted, and soon.
 const RETENTION: retention::Settings = retention::Settings {
-    policy: Policy { policy_type: PolicyType::Age, max_age_days: 30, max_size_gb: 10.0, enabled: true },
+    policy: Policy {
+        policy_type: PolicyType::Age,
+        max_age_days: 30,
+        max_size_gb: 10.0,
+        min_free_gb: 0.0,
+        cameras: Vec::new(),
+        enabled: true,
+    },
     auto_cleanup: true,
     every: Duration::from_millis(50),
     recording_days: 0,

@@ -19,12 +19,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub use cleanup::{Cleaned, Folder, clean};
+pub use cleanup::{Cleaned, clean, is_short};
 pub use index::{Entry, Index, Keeper, Page, Place, Query, Segment};
 pub use known::Known;
 pub use listing::{Opened, Stored, delete, list, open};
 pub use name::{FileName, NamePattern};
-pub use retention::{Limits, Rules};
+pub use retention::{DeviceLimits, Limits, Rules};
 pub use uses::{InUse, Use, Uses};
 
 use crate::error::{Error, Kind, Result};

@@ -143,8 +143,8 @@ impl State {
     /// Looks at some of the files that were only remembered; whether there are more.
     pub(super) fn verify(&mut self, place: &Place) -> bool {
         let from = self.unverified.len().saturating_sub(LOOKED_AT);
-        for name in self.unverified.split_off(from) {
-            self.look(place, &name);
+        for entry in self.unverified.split_off(from) {
+            self.look(place, &entry.stored.name);
         }
         !self.unverified.is_empty()
     }

@@ -19,7 +19,7 @@ use std::{
 };
 
 pub use keeper::Keeper;
-use saved::Remembered;
+use saved::Saved;
 pub use table::Entry;
 use table::{Maker, Table};
 use watch::{News, Watch};
@@ -67,7 +67,7 @@ struct State {
     /// What was saved: not loaded yet, or not used yet, or of no more use.
     start: Start,
     /// Files whose size and time are as they were saved, and were not looked at since.
-    unverified: Vec<FileName>,
+    unverified: Vec<Arc<Entry>>,
     /// Whether there may be files that nobody has read.
     unread: bool,
     /// Whether it is not as it was saved.
@@ -80,7 +80,7 @@ type Begin = fn(&Path) -> io::Result<(Watch, Option<String>)>;
 
 enum Start {
     ToLoad,
-    Loaded(HashMap<FileName, Remembered>),
+    Loaded(Saved),
     Over,
 }
 
@@ -206,9 +206,12 @@ impl Index {
         if !std::mem::take(&mut state.changed) {
             return Ok(());
         }
-        let entries: Vec<_> = state.table.by_age(None).into_iter().flatten().cloned().collect();
+        // First the folder, then what happened in it: what comes later is seen by the seal.
+        let seal = watch::settled_seal(&place.folder);
+        let seal = seal.filter(|_| state.catch_up(place).is_ok());
+        let entries: Vec<_> = state.table.by_name().iter().cloned().collect();
         drop(state);
-        let saved = saved::save(&place.saved, &place.folder, &entries);
+        let saved = saved::save(place, &Saved { seal, entries });
         if saved.is_err() {
             self.lock().changed = true;
         }
@@ -281,20 +284,29 @@ impl State {
         Ok(())
     }
 
-    /// Reads which files there are. Those that are known are looked at too if `closely`, but right after start: what was
+    /// Reads which files there are, unless they are as they were saved. Those that are known are looked at too if `closely`, but right after start: what was
     /// saved is verified in the background.
     fn read_folder(&mut self, place: &Place, closely: bool) -> io::Result<()> {
         if let Start::ToLoad = self.start {
             self.start = Start::Loaded(load(place));
         }
-        let entries = fs::read_dir(&place.folder)?;
-        let (closely, mut remembered) = match std::mem::replace(&mut self.start, Start::Over) {
-            Start::Loaded(remembered) => (false, remembered),
-            _ => (closely, HashMap::new()),
-        };
-        let mut files = Vec::new();
+        let sealed = watch::seal(&place.folder)?;
+        let names = fs::read_dir(&place.folder)?;
         self.unverified.clear();
-        for found in entries {
+        (self.unread, self.changed) = (true, true);
+        let (closely, saved) = match std::mem::replace(&mut self.start, Start::Over) {
+            Start::Loaded(saved) if saved.seal == Some(sealed) => {
+                // The names are the same.
+                self.unverified.clone_from(&saved.entries);
+                self.table = Table::of(saved.entries);
+                return Ok(());
+            }
+            Start::Loaded(saved) => (false, saved.entries),
+            _ => (closely, Vec::new()),
+        };
+        let remembered: HashMap<_, _> = saved.iter().map(|entry| (&entry.stored.name, entry)).collect();
+        let mut files = Vec::new();
+        for found in names {
             let found = found?;
             let name = found.file_name();
             let Some(name) = name.to_str().and_then(|name| FileName::parse(name).ok()) else { continue };
@@ -302,17 +314,10 @@ impl State {
             if !place.is_of(&name) || !found.file_type().is_ok_and(|kind| kind.is_file()) {
                 continue;
             }
-            if let Some((stored, film)) = remembered.remove(&name) {
-                let entry = self.maker.entry(None, stored);
-                film.into_iter().for_each(|film| entry.learn(film));
-                files.push(entry);
-                self.unverified.push(name);
-                continue;
-            }
-            let before = self.table.get(&name);
+            let before = remembered.get(&name).copied().or_else(|| self.table.get(&name));
             if let (false, Some(before)) = (closely, before) {
                 files.push(Arc::clone(before));
-                self.unverified.push(name);
+                self.unverified.push(Arc::clone(before));
                 continue;
             }
             // A file that was just deleted has none.
@@ -320,7 +325,6 @@ impl State {
             files.push(self.maker.entry(before, stored));
         }
         self.table = Table::of(files);
-        (self.unread, self.changed) = (true, true);
         Ok(())
     }
 
@@ -352,11 +356,12 @@ fn stored(name: FileName, found: &fs::Metadata) -> Option<Stored> {
     found.is_file().then(|| Stored { name, size: found.len(), modified })
 }
 
-fn load(place: &Place) -> HashMap<FileName, Remembered> {
-    saved::load(&place.saved, &place.folder).unwrap_or_else(|error: Error| {
+fn load(place: &Place) -> Saved {
+    let saved = saved::load(place).unwrap_or_else(|error: Error| {
         tracing::info!("the index is made anew: {}", error.chain());
-        HashMap::new()
-    })
+        None
+    });
+    saved.unwrap_or(Saved { seal: None, entries: Vec::new() })
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     super::{FileName, Stored, contents::Film},
+    Place,
     table::Entry,
 };
 use crate::{
@@ -31,7 +32,29 @@ const CHECKSUM: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
 struct Document {
     version: u32,
     folder: String,
+    /// The folder as it was, if that tells whether it was changed since.
+    seal: Option<Seal>,
+    /// How names were read.
+    pattern: String,
+    devices: Vec<String>,
     files: Vec<File>,
+}
+
+/// By what a folder is told from what it was: another number, or another time, and something was done to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Seal {
+    pub inode: u64,
+    /// When a name in it was last made, changed or taken away.
+    pub changed: i64,
+}
+
+/// What was kept.
+#[derive(Debug)]
+pub(super) struct Saved {
+    /// See [`Seal`].
+    pub seal: Option<Seal>,
+    /// The files by name, as they were.
+    pub entries: Vec<Arc<Entry>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -40,6 +63,10 @@ struct File {
     size: u64,
     /// Nanoseconds since 1970, as all times here.
     modified: i64,
+    /// Whose it is, by its place in `devices`.
+    device: Option<u32>,
+    /// The time in its name.
+    named: Option<i64>,
     /// Not there: nobody has read it. In it, not there: it is no recording.
     film: Option<Option<Shot>>,
 }
@@ -52,46 +79,63 @@ struct Shot {
     duration: Option<Duration>,
 }
 
-/// A file as it was when the index was saved, and what was in it.
-pub(super) type Remembered = (Stored, Option<Option<Film>>);
-
-/// What `file` says of `folder`; nothing where there is none. Blocks on the disk. Error: it cannot be read or understood.
-pub(super) fn load(file: &Path, folder: &Path) -> Result<HashMap<FileName, Remembered>> {
-    let Some(bytes) = state_file::read(file)? else { return Ok(HashMap::new()) };
-    let bad =
-        |problem: String| Error::dependency("disk", format!("{} cannot be understood: {problem}", file.display()));
+/// What `file` says of the folder of `place`; `None` where there is none. Blocks on the disk. Error: it cannot be read or
+/// understood.
+pub(super) fn load(place: &Place) -> Result<Option<Saved>> {
+    let Some(bytes) = state_file::read(&place.saved)? else { return Ok(None) };
+    let bad = |problem: String| {
+        Error::dependency("disk", format!("{} cannot be understood: {problem}", place.saved.display()))
+    };
     let document: Document =
         postcard::from_bytes_crc32(&bytes, CHECKSUM.digest()).map_err(|error| bad(error.to_string()))?;
-    match document {
-        Document { version: VERSION, folder: of, files } if Path::new(&of) == folder => {
-            Ok(files.into_iter().filter_map(File::read).collect())
-        }
-        Document { version: VERSION, folder: of, .. } => Err(bad(format!("it is of {of}"))),
-        Document { version, .. } => Err(bad(format!("it is of version {version}, not {VERSION}"))),
+    let Document { version, folder, seal, pattern, devices, files } = document;
+    if version != VERSION {
+        return Err(bad(format!("it is of version {version}, not {VERSION}")));
     }
+    if Path::new(&folder) != place.folder || pattern != pattern_of(place) {
+        return Err(bad(format!("it is of {folder} and of {pattern}")));
+    }
+    let devices: Vec<Arc<str>> = devices.into_iter().map(Into::into).collect();
+    let entries = files.into_iter().filter_map(|file| file.read(&devices)).collect();
+    Ok(Some(Saved { seal, entries }))
 }
 
-/// Writes what is known of the files of `folder`. Blocks on the disk. Error: the state directory cannot be written; the
-/// old file is whole then.
-pub(super) fn save(file: &Path, folder: &Path, entries: &[Arc<Entry>]) -> Result<()> {
-    let files = entries.iter().map(|entry| File::of(entry)).collect();
-    let document = Document { version: VERSION, folder: folder.to_string_lossy().into_owned(), files };
+/// Writes what is known of the files of the folder of `place`, which are in the order of their names. Blocks on the disk.
+/// Error: the state directory cannot be written; the old file is whole then.
+pub(super) fn save(place: &Place, Saved { seal, entries }: &Saved) -> Result<()> {
+    let (mut devices, mut places) = (Vec::new(), HashMap::new());
+    let mut number = |device: &Arc<str>| {
+        *places.entry(Arc::clone(device)).or_insert_with(|| {
+            devices.push(device.to_string());
+            u32::try_from(devices.len() - 1).unwrap_or(u32::MAX)
+        })
+    };
+    let files = entries.iter().map(|entry| File::of(entry, entry.device.as_ref().map(&mut number))).collect();
+    let folder = place.folder.to_string_lossy().into_owned();
+    let document = Document { version: VERSION, folder, seal: *seal, pattern: pattern_of(place), devices, files };
     let bytes = postcard::to_stdvec_crc32(&document, CHECKSUM.digest())
         .map_err(|error| Error::with_source(Kind::Internal, "an index cannot be written", error))?;
-    state_file::write(file, &bytes, 0o600)
+    state_file::write(&place.saved, &bytes, 0o600)
+}
+
+fn pattern_of(place: &Place) -> String {
+    format!("{:?} {:?}", place.pattern, place.extensions)
 }
 
 impl File {
-    fn of(entry: &Entry) -> Self {
+    fn of(entry: &Entry, device: Option<u32>) -> Self {
         let Stored { name, size, modified } = &entry.stored;
         let film = entry.film().map(|film| film.map(Shot::of));
-        Self { name: name.as_str().to_owned(), size: *size, modified: nanos(*modified), film }
+        let named = entry.named().map(nanos);
+        Self { name: name.as_str().to_owned(), size: *size, modified: nanos(*modified), device, named, film }
     }
 
-    fn read(self) -> Option<(FileName, Remembered)> {
+    fn read(self, devices: &[Arc<str>]) -> Option<Arc<Entry>> {
         let name = FileName::parse(&self.name).ok()?;
-        let stored = Stored { name: name.clone(), size: self.size, modified: time(self.modified) };
-        Some((name, (stored, self.film.map(|film| film.map(Shot::read)))))
+        let stored = Stored { name, size: self.size, modified: time(self.modified) };
+        let device = self.device.and_then(|place| devices.get(usize::try_from(place).ok()?)).cloned();
+        let film = self.film.map(|film| film.map(Shot::read));
+        Some(Arc::new(Entry::kept(stored, device, self.named.map(time), film)))
     }
 }
 
@@ -116,7 +160,7 @@ impl Shot {
 }
 
 /// Times that do not fit, before 1678 or after 2262, become another time: then the file is read again.
-fn nanos(time: SystemTime) -> i64 {
+pub(super) fn nanos(time: SystemTime) -> i64 {
     let whole = |duration: Duration| i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX);
     match time.duration_since(SystemTime::UNIX_EPOCH) {
         Ok(after) => whole(after),

@@ -300,15 +300,18 @@ fn what_was_saved_may_be_gone_broken_or_of_another_folder() {
     flipped[good.len() / 2] ^= 1;
     for bad in [Vec::new(), good[..good.len() / 2].to_vec(), flipped, b"other".to_vec()] {
         fs::write(disk.saved(), &bad).unwrap();
-        assert!(saved::load(&disk.saved(), &disk.folder()).is_err());
+        assert!(saved::load(disk.index().place()).is_err());
         check(&disk, &disk.index());
     }
     fs::remove_file(disk.saved()).unwrap();
     check(&disk, &disk.index());
     fs::write(disk.saved(), &good).unwrap();
-    assert!(saved::load(&disk.saved(), Path::new("/srv/elsewhere")).unwrap_err().message().contains("it is of"));
+    let elsewhere = Place { folder: "/srv/elsewhere".into(), ..disk.index().place().clone() };
+    assert!(saved::load(&elsewhere).unwrap_err().message().contains("it is of"));
+    let otherwise = Place { pattern: NamePattern::parse("{YYYY}_{device}").unwrap(), ..disk.index().place().clone() };
+    assert!(saved::load(&otherwise).unwrap_err().message().contains("it is of"));
     check(&disk, &disk.index());
-    assert_eq!(saved::load(&disk.saved(), &disk.folder()).unwrap().len(), 3);
+    assert_eq!(saved::load(disk.index().place()).unwrap().unwrap().entries.len(), 3);
 }
 
 #[test]
@@ -329,6 +332,33 @@ fn what_changed_while_nobody_watched_is_told_rightly_at_once() {
     let index = disk.index();
     assert_eq!(everything(&index), list(&disk.folder(), ENDINGS).unwrap());
     check(&disk, &index);
+}
+
+#[test]
+fn a_folder_that_nobody_touched_is_not_even_read() {
+    let disk = told();
+    disk.write(NAMES[0], b"1234", 10);
+    let index = disk.index();
+    let deadline = Instant::now() + PATIENCE;
+    while watch::settled_seal(&disk.folder()).is_none() {
+        assert!(Instant::now() < deadline, "time stands still");
+    }
+    assert_eq!(everything(&index).len(), 1);
+    index.save().unwrap();
+    let place = index.place();
+    let mut saved = saved::load(place).unwrap().unwrap();
+    assert_eq!(saved.seal, Some(watch::seal(&disk.folder()).unwrap()));
+    // A file that never was there, of which only a list that tells it takes notice.
+    let name = FileName::parse("zz.mp4").unwrap();
+    let ghost = Stored { name, size: 1, modified: SystemTime::UNIX_EPOCH };
+    saved.entries.push(Arc::new(Entry::kept(ghost, None, None, None)));
+    saved::save(place, &saved).unwrap();
+    let index = disk.index();
+    assert_eq!(index.all().unwrap().len(), 2, "what was saved is trusted");
+    check(&disk, &index);
+    index.save().unwrap();
+    disk.write(NAMES[3], b"5", 10);
+    check(&disk, &disk.index());
 }
 
 #[test]

@@ -20,7 +20,10 @@ use rustix::{
     io::Errno,
 };
 
-use super::super::FileName;
+use super::{
+    super::FileName,
+    saved::{Seal, nanos},
+};
 
 /// How long a folder that is not watched is trusted not to have changed when it looks as it did.
 const TRUST: Duration = Duration::from_secs(30);
@@ -31,6 +34,12 @@ const GRAIN: Duration = Duration::from_secs(3);
 /// File systems that other machines or other programs change behind the kernel's back, by the number that statfs(2) has
 /// for them: NFS, SMB (three), FUSE, 9P, Ceph, AFS.
 const REMOTE: [u32; 8] = [0x6969, 0x517b, 0xff53_4d42, 0xfe53_4d42, 0x6573_5546, 0x0102_1997, 0x00c3_6400, 0x5346_414f];
+
+/// File systems that count in ticks of the kernel, of 10 ms at most: ext4, XFS, Btrfs, F2FS, tmpfs.
+const FINE: [u32; 5] = [0xef53, 0x5846_5342, 0x9123_683e, 0xf2f5_2010, 0x0102_1994];
+
+/// As [`GRAIN`], there.
+const FINE_GRAIN: Duration = Duration::from_millis(50);
 
 /// A folder that is watched.
 pub(super) struct Watch {
@@ -108,6 +117,21 @@ impl Watch {
     }
 }
 
+/// The seal of `folder` as it is.
+pub(super) fn seal(folder: &Path) -> io::Result<Seal> {
+    let found = fs::metadata(folder)?;
+    Ok(Seal { inode: found.ino(), changed: nanos(found.modified()?) })
+}
+
+/// The same, unless another change now might leave it as it is.
+pub(super) fn settled_seal(folder: &Path) -> Option<Seal> {
+    let kind = rustix::fs::statfs(folder).ok()?.f_type;
+    let grain = if FINE.iter().any(|fine| is_kind(kind, *fine)) { FINE_GRAIN } else { GRAIN };
+    let changed = fs::metadata(folder).ok()?.modified().ok()?;
+    let settled = SystemTime::now().duration_since(changed).is_ok_and(|age| age > grain);
+    seal(folder).ok().filter(|seal| settled && seal.changed == nanos(changed))
+}
+
 fn looked(found: &fs::Metadata) -> How {
     How::Looked { changed: found.modified().unwrap_or(SystemTime::UNIX_EPOCH), at: Instant::now() }
 }
@@ -118,7 +142,12 @@ fn identity(found: &fs::Metadata) -> (u64, u64) {
 
 fn is_remote(folder: &Path) -> io::Result<bool> {
     let kind = rustix::fs::statfs(folder)?.f_type;
-    Ok(REMOTE.iter().any(|remote| i64::from(*remote) == i64::from(kind) & 0xffff_ffff))
+    Ok(REMOTE.iter().any(|remote| is_kind(kind, *remote)))
+}
+
+/// The number's width is the processor's.
+fn is_kind(kind: rustix::fs::FsWord, number: u32) -> bool {
+    kind as u32 == number
 }
 
 fn tell(folder: &Path) -> rustix::io::Result<OwnedFd> {

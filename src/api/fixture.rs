@@ -25,7 +25,7 @@ use crate::{
         Cameras, ControlPolicy, Offer, Remembered, Service, TestPattern, identity::Identities, registry::Registry,
     },
     command::{
-        Clients, Contents, Credentials, Defaults, Gateway, NOTIFICATIONS, Rates, Role, RtspAddress,
+        Clients, Contents, Credentials, Defaults, Gateway, Indexes, NOTIFICATIONS, Rates, Role, RtspAddress,
         keys::{self, Keys, Wish},
         retention::{self, Policy, PolicyType, Retention},
         token::{Secret, Tokens, make_token},
@@ -58,7 +58,14 @@ pub(super) static PUBLISHED: LazyLock<schema::Published> = LazyLock::new(|| {
 
 /// What no test makes unless it is about this: files of more than a month ago are deleted, and soon.
 const RETENTION: retention::Settings = retention::Settings {
-    policy: Policy { policy_type: PolicyType::Age, max_age_days: 30, max_size_gb: 10.0, enabled: true },
+    policy: Policy {
+        policy_type: PolicyType::Age,
+        max_age_days: 30,
+        max_size_gb: 10.0,
+        min_free_gb: 0.0,
+        cameras: Vec::new(),
+        enabled: true,
+    },
     auto_cleanup: true,
     every: Duration::from_millis(50),
     recording_days: 0,
@@ -123,6 +130,7 @@ impl Served {
             external: streams,
             discovery,
             paths,
+            indexes: Indexes::new(&folders, folder.path()),
             folders,
             contents: Contents::default(),
             retention: Retention::load(&folder.path().join("retention.json"), RETENTION),

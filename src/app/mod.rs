@@ -20,13 +20,15 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     api,
     camera::{Cameras, Remembered, identity::Identities, registry::Registry},
-    command::{Clients, Contents, Credentials, Gateway, Rates, Role, keys, retention::Retention, token, v3},
+    command::{
+        Clients, Contents, Credentials, Gateway, Indexes, Rates, Role, keys, retention::Retention, token, v3,
+    },
     config::Config,
     device::{DeviceEvent, monitor},
     error::{Error, Kind, Result},
     external,
     media::{self, launch::LaunchFiles},
-    output::rtsp::RtspServer,
+    output::{rtsp::RtspServer, storage::Keeper},
     path::{Parts, Paths},
     pipeline::Encoders,
 };
@@ -59,6 +61,7 @@ pub struct App {
     paths: Paths,
     rtsp: Arc<RtspServer>,
     monitor: Option<monitor::Monitor>,
+    keepers: [Keeper; 2],
     camera_task: JoinHandle<()>,
     servers: JoinHandle<()>,
     stopping: CancellationToken,
@@ -91,7 +94,9 @@ impl App {
         let (control_address, health_address) = (local(&control)?, local(&health)?);
         let api_address = mediamtx.as_ref().map(local).transpose()?;
         let folders = settings::folders(&config)?;
-        let (hands, config) = blocking(move || Hands::ready(&config).map(|hands| (hands, config))).await?;
+        let indexes = Indexes::new(&folders, &config.state_directory);
+        let keep = indexes.clone();
+        let (hands, config) = blocking(move || Hands::ready(&config, &keep).map(|hands| (hands, config))).await?;
 
         let paths = Paths::new(Parts {
             launch: hands.launch,
@@ -116,6 +121,7 @@ impl App {
             discovery,
             paths: paths.clone(),
             folders,
+            indexes,
             contents: Contents::default(),
             retention: hands.retention,
             engine: v3::Engine::new(settings::served(&config, api_address, hands.rtsp.port())),
@@ -152,6 +158,7 @@ impl App {
             paths,
             rtsp,
             monitor,
+            keepers: hands.keepers,
             camera_task,
             servers,
             stopping,
@@ -201,6 +208,9 @@ impl App {
         if let Err(error) = self.servers.await {
             tracing::error!(%error, "the control servers failed");
         }
+        // The files are as they stay.
+        let keepers = self.keepers;
+        logged("an index", blocking(move || keepers.into_iter().try_for_each(Keeper::stop)).await);
         tracing::info!("stopped");
     }
 
@@ -247,10 +257,11 @@ struct Hands {
     keys: keys::Keys,
     retention: Retention,
     certificate: Option<api::Certificate>,
+    keepers: [Keeper; 2],
 }
 
 impl Hands {
-    fn ready(config: &Config) -> Result<Self> {
+    fn ready(config: &Config, indexes: &Indexes) -> Result<Self> {
         // First what a person may have got wrong.
         let certificate = settings::certificate(config)?;
         media::init()?;
@@ -260,6 +271,8 @@ impl Hands {
                 Error::with_source(Kind::Dependency { dependency: "disk".into() }, message, error)
             })?;
         }
+        // They read their folders while the encoders are tried.
+        let keepers = [indexes.recordings.keep()?, indexes.snapshots.keep()?];
         let launch = LaunchFiles::new(config.pipelines_directory.clone());
         let encoders = Encoders::probe(&config.encoder.order, &launch, config.encoder.trial_timeout);
         Ok(Self {
@@ -272,6 +285,7 @@ impl Hands {
             keys: keys::Keys::load(&api_keys_file(config)),
             retention: Retention::load(&config.state_directory.join("retention.json"), settings::retention(config)),
             certificate,
+            keepers,
             launch,
         })
     }

@@ -218,6 +218,8 @@ pub(super) fn retention(config: &Config) -> retention::Settings {
             policy_type: configured.policy.into(),
             max_age_days: configured.max_age_days,
             max_size_gb: configured.max_size_gb,
+            min_free_gb: configured.min_free_gb,
+            cameras: configured.cameras.iter().cloned().map(Into::into).collect(),
             enabled: configured.enabled,
         },
         auto_cleanup: configured.auto_cleanup,

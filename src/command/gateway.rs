@@ -13,7 +13,10 @@ use crate::{
     camera::{CameraStatus, Cameras, Connection},
     error::{Error, Kind as Failure, Result},
     external::{Discovery, ExternalStream, Streams},
-    output::snapshot::SnapshotRequest,
+    output::{
+        snapshot::SnapshotRequest,
+        storage::{self, Index},
+    },
     path::{Folders, Paths, Phase, RecordingRequest},
 };
 
@@ -32,6 +35,8 @@ pub struct Gateway {
     pub paths: Paths,
     /// Where files are.
     pub folders: Folders,
+    /// Which files are there.
+    pub indexes: Indexes,
     /// What is known of what is in them.
     pub contents: Contents,
     /// How long they are kept.
@@ -65,6 +70,15 @@ pub struct Gateway {
     pub notifications: broadcast::Sender<Arc<Notification>>,
 }
 
+/// Which files are in the folders.
+#[derive(Clone)]
+pub struct Indexes {
+    /// Recordings.
+    pub recordings: Index,
+    /// Snapshots.
+    pub snapshots: Index,
+}
+
 /// Where RTSP is served.
 #[derive(Clone, Debug)]
 pub struct RtspAddress {
@@ -81,6 +95,25 @@ pub struct Defaults {
     pub snapshot: SnapshotRequest,
     /// A recording; its limit is also the longest a caller may ask for.
     pub recording: RecordingRequest,
+}
+
+impl Indexes {
+    /// Those of `folders`, kept in the folder `state`. Nothing is read yet.
+    pub fn new(folders: &Folders, state: &Path) -> Self {
+        let index = |kind: Kind, folder: &Path| {
+            Index::new(storage::Place {
+                folder: folder.to_owned(),
+                extensions: kind.extensions(),
+                pattern: folders.pattern.clone(),
+                films: kind == Kind::Recording,
+                saved: state.join(format!("index-{}", kind.folder_name())),
+            })
+        };
+        Self {
+            recordings: index(Kind::Recording, &folders.recordings),
+            snapshots: index(Kind::Snapshot, &folders.snapshots),
+        }
+    }
 }
 
 impl Gateway {
@@ -140,6 +173,14 @@ impl Gateway {
     pub fn views(&self) -> Vec<View> {
         let cameras = self.cameras.list();
         cameras.iter().map(|camera| View::new(camera, self.paths.status(&camera.device).ok().as_ref())).collect()
+    }
+
+    /// Which files of a kind there are.
+    pub fn index(&self, kind: Kind) -> &Index {
+        match kind {
+            Kind::Recording => &self.indexes.recordings,
+            Kind::Snapshot => &self.indexes.snapshots,
+        }
     }
 
     /// Where files of a kind are.

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     error::{Error, Kind as Failure, Result},
-    output::storage::{self, Stored, contents::Film},
+    output::storage::{Entry, Page, Query, Stored},
 };
 
 /// Files in a list when a caller does not say how many.
@@ -105,15 +105,16 @@ pub struct File {
 }
 
 impl File {
-    fn new(kind: Kind, stored: &Stored, film: Option<Film>, gateway: &Gateway) -> Self {
-        let name = stored.name.as_str();
+    fn new(kind: Kind, entry: &Entry, gateway: &Gateway) -> Self {
+        let Stored { name, size, modified } = &entry.stored;
+        let name = name.as_str();
         let written = || gateway.folders.uses.is_written(&gateway.folder(kind).join(name));
         Self {
             filename: name.to_owned(),
-            device: gateway.folders.pattern.device(name).unwrap_or_default().to_owned(),
-            file_size: stored.size,
-            modified_time: Timestamp(stored.modified),
-            duration: film.and_then(|film| film.duration).map(whole_seconds),
+            device: entry.device.as_deref().unwrap_or_default().to_owned(),
+            file_size: *size,
+            modified_time: Timestamp(*modified),
+            duration: entry.film().flatten().and_then(|film| film.duration).map(whole_seconds),
             recording: (kind == Kind::Recording).then(written),
             download_url: kind.download_url(name),
         }
@@ -134,26 +135,17 @@ impl<L: Library> Command for List<L> {
         let device = params.device.as_deref().map(|device| gateway.find(device)).transpose()?;
         let Within(limit) = params.limit.unwrap_or(Within(USUAL_LIMIT));
         let Within(offset) = params.offset.unwrap_or(Within(0));
-        let folder = gateway.folder(L::KIND).to_owned();
-        let (pattern, order) = (gateway.folders.pattern.clone(), params.order.unwrap_or_default());
-        let stored = on_disk(move || {
-            let mut stored = storage::list(&folder, L::KIND.extensions())?;
-            if let Some(device) = device {
-                stored.retain(|file| pattern.device(file.name.as_str()) == Some(device.as_str()));
-            }
-            if order == Order::Oldest {
-                stored.reverse();
-            }
-            Ok(stored)
+        let (index, order) = (gateway.index(L::KIND).clone(), params.order.unwrap_or_default());
+        let Page { files, total } = on_disk(move || {
+            let device = device.as_deref();
+            let oldest_first = order == Order::Oldest;
+            index.page(&Query { device, oldest_first, offset: offset as usize, limit: limit as usize })
         })
         .await?;
-        let total = stored.len();
-        let page: Vec<_> = stored.into_iter().skip(offset as usize).take(limit as usize).collect();
-        let films = match L::KIND {
-            Kind::Recording => gateway.contents.films(gateway.folder(L::KIND), &page).await,
-            Kind::Snapshot => vec![None; page.len()],
-        };
-        let files = page.iter().zip(films).map(|(stored, film)| File::new(L::KIND, stored, film, gateway));
+        if L::KIND == Kind::Recording {
+            gateway.contents.read_films(gateway.index(L::KIND), &files).await;
+        }
+        let files = files.iter().map(|entry| File::new(L::KIND, entry, gateway));
         Ok(FileList { files: files.collect(), total, limit, offset })
     }
 }

@@ -1,14 +1,11 @@
 //! The service as a whole: how it is, what it is, and what it has.
 
-use std::path::Path;
-
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
-    Command, Gateway, NoParams,
+    Command, Gateway, Indexes, NoParams,
     access::{Caller, Role},
-    files::Kind,
     health::Condition,
     library::on_disk,
     streams::hundredths,
@@ -207,15 +204,10 @@ impl Command for GetStorageInfo {
     type Reply = StorageInfo;
 
     async fn run(_: NoParams, _: &Caller, gateway: &Gateway) -> Result<StorageInfo> {
-        let folders = gateway.folders.clone();
-        let size = |folder: &Path, kind: Kind| {
-            storage::list(folder, kind.extensions()).map(|files| files.iter().map(|file| file.size).sum())
-        };
-        let (space, recordings_size, snapshots_size) = on_disk(move || {
-            let space = storage::space(&folders.recordings)?;
-            Ok((space, size(&folders.recordings, Kind::Recording)?, size(&folders.snapshots, Kind::Snapshot)?))
-        })
-        .await?;
+        let Indexes { recordings, snapshots } = gateway.indexes.clone();
+        let (space, recordings_size, snapshots_size) =
+            on_disk(move || Ok((storage::space(&recordings.place().folder)?, recordings.bytes()?, snapshots.bytes()?)))
+                .await?;
         let Space { total, available } = space;
         Ok(StorageInfo {
             total_space: total,

@@ -42,7 +42,7 @@ pub use rtsp::Rtsp;
 use section::{Findings, Section};
 pub use security::{Algorithm, ApiKeys, Health, Jwt, RateLimiting, Security, Ssl};
 pub use server::Server;
-pub use storage::{Policy, RetentionPolicy, Storage};
+pub use storage::{CameraRetention, Policy, RetentionPolicy, Storage};
 pub use streams::{Ring, Streams};
 pub use unit::{BitRate, ByteSize};
 pub use value::Secret;

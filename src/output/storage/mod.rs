@@ -1,10 +1,11 @@
 //! Files in the recordings and snapshots folders: created without overwriting, written whole or not at all.
 //!
-//! What a file may be called is `name`'s business, what there is `listing`'s, what is in it `contents`', which are kept
-//! `retention`'s. Not here: who may have one.
+//! What a file may be called is `name`'s business, what there is `listing`'s and, quickly, `index`', what is in it
+//! `contents`', which are kept `retention`'s. Not here: who may have one.
 
 mod cleanup;
 pub mod contents;
+mod index;
 mod known;
 mod listing;
 mod name;
@@ -18,11 +19,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub use cleanup::{Cleaned, Folder, clean};
+pub use cleanup::{Cleaned, clean, is_short};
+pub use index::{Entry, Index, Keeper, Page, Place, Query, Segment};
 pub use known::Known;
 pub use listing::{Opened, Stored, delete, list, open};
 pub use name::{FileName, NamePattern};
-pub use retention::{Limits, Rules};
+pub use retention::{DeviceLimits, Limits, Rules};
 pub use uses::{InUse, Use, Uses};
 
 use crate::error::{Error, Kind, Result};

@@ -134,7 +134,11 @@ impl Served {
             folders,
             contents: Contents::default(),
             retention: Retention::load(&folder.path().join("retention.json"), RETENTION),
-            engine: v3::Engine::new(v3::Served { api: ":9997".into(), encrypted: false, rtsp: ":8554".into() }),
+            engine: v3::Engine::new(v3::Served {
+                ports: v3::Ports { api: Some(":9997".into()), ..v3::Ports::default() },
+                encrypted: false,
+                rtsp: ":8554".into(),
+            }),
             rates: Rates::new(1_000_000),
             clients,
             credentials: Credentials::new(Tokens::new(&secret), Keys::load(&keys_in(&folder))),
@@ -167,7 +171,7 @@ impl Served {
         let listeners = Listeners {
             control: TcpListener::bind("127.0.0.1:0").await.unwrap(),
             health: TcpListener::bind("127.0.0.1:0").await.unwrap(),
-            mediamtx: Some(mediamtx),
+            engine: v3::Ports { api: Some(mediamtx), ..v3::Ports::default() },
         };
         let (control, health) = (listeners.control.local_addr().unwrap(), listeners.health.local_addr().unwrap());
         let serving = tokio::spawn(serve(listeners, settings, Arc::clone(&gateway)));

@@ -19,12 +19,13 @@ mod upgrade;
 
 use std::{convert::Infallible, net::IpAddr, sync::Arc};
 
+use futures_util::future::OptionFuture;
 use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 use warp::{Filter, http::HeaderMap, reply::Response};
 
 use crate::{
-    command::{Clients, Gateway, announce, keys, retention},
+    command::{Clients, Gateway, announce, keys, retention, v3::Ports},
     config,
 };
 use listen::Door;
@@ -37,8 +38,8 @@ pub struct Listeners {
     pub control: TcpListener,
     /// The health probes.
     pub health: TcpListener,
-    /// The MediaMTX-compatible API, where it is served.
-    pub mediamtx: Option<TcpListener>,
+    /// The MediaMTX-compatible ports, where they are served.
+    pub engine: Ports<TcpListener>,
 }
 
 /// What this floor is started with.
@@ -65,12 +66,20 @@ pub async fn serve(listeners: Listeners, settings: Settings, gateway: Arc<Gatewa
     };
     // Probes have places of their own: they are answered when the control port has none left.
     let (control_door, health_door) = (door(gateway.clients.connections.clone()), door(Clients::connections()));
-    let rest_door = door(Clients::connections());
-    let rest = rest::routes(Arc::clone(&gateway));
-    let rest = async move {
-        if let Some(listener) = listeners.mediamtx {
-            rest_door.open(listener, warp::service(rest)).await;
-        }
+    let engine = listeners.engine;
+    let doors = [(); 3].map(|()| door(Clients::connections()));
+    let routes = (
+        rest::routes(Arc::clone(&gateway)),
+        rest::metrics::routes(Arc::clone(&gateway)),
+        rest::playback::routes(Arc::clone(&gateway)),
+    );
+    let engine = async move {
+        let [api, metrics, playback] = doors;
+        tokio::join!(
+            OptionFuture::from(engine.api.map(|listener| api.open(listener, warp::service(routes.0)))),
+            OptionFuture::from(engine.metrics.map(|listener| metrics.open(listener, warp::service(routes.1)))),
+            OptionFuture::from(engine.playback.map(|listener| playback.open(listener, warp::service(routes.2)))),
+        );
     };
     let control = control_routes(settings, Arc::clone(&gateway), tasks.clone());
     let health = health::routes(Arc::clone(&gateway));
@@ -82,7 +91,7 @@ pub async fn serve(listeners: Listeners, settings: Settings, gateway: Arc<Gatewa
     tokio::join!(
         control_door.open(listeners.control, warp::service(control)),
         health_door.open(listeners.health, warp::service(health)),
-        rest,
+        engine,
         announce(Arc::clone(&gateway)),
         keys::watch(Arc::clone(&gateway)),
         retention::keep(gateway),

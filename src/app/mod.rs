@@ -10,7 +10,6 @@ use std::{
 use rustix::process::{Resource, getrlimit, setrlimit};
 use sd_notify::NotifyState;
 use tokio::{
-    net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
     sync::{broadcast, mpsc},
     task::{JoinHandle, spawn_blocking},
@@ -20,9 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     api,
     camera::{Cameras, Remembered, identity::Identities, registry::Registry},
-    command::{
-        Clients, Contents, Credentials, Gateway, Indexes, Rates, Role, keys, retention::Retention, token, v3,
-    },
+    command::{Clients, Contents, Credentials, Gateway, Indexes, Rates, Role, keys, retention::Retention, token, v3},
     config::Config,
     device::{DeviceEvent, monitor},
     error::{Error, Kind, Result},
@@ -33,7 +30,10 @@ use crate::{
     pipeline::Encoders,
 };
 
+mod ports;
 mod settings;
+
+use ports::{bind, local};
 
 /// Device events on their way from udev's thread. That thread waits when it is full; the kernel's own queue is behind it,
 /// and an overflow there means enumerating again.
@@ -67,7 +67,7 @@ pub struct App {
     stopping: CancellationToken,
     control_address: SocketAddr,
     health_address: SocketAddr,
-    api_address: Option<SocketAddr>,
+    engine_addresses: v3::Ports<SocketAddr>,
     grace: Duration,
 }
 
@@ -87,12 +87,9 @@ impl App {
         let started = Instant::now();
         let control = bind(settings::control_address(&config)).await?;
         let health = bind(settings::health_address(&config)).await?;
-        let mediamtx = match settings::api_address(&config) {
-            Some(address) => Some(bind(address).await?),
-            None => None,
-        };
+        let engine = ports::bind_engine(settings::engine_addresses(&config)).await?;
         let (control_address, health_address) = (local(&control)?, local(&health)?);
-        let api_address = mediamtx.as_ref().map(local).transpose()?;
+        let engine_addresses = ports::addresses(&engine)?;
         let folders = settings::folders(&config)?;
         let indexes = Indexes::new(&folders, &config.state_directory);
         let keep = indexes.clone();
@@ -105,6 +102,7 @@ impl App {
             rtsp_host: settings::rtsp_host(&config),
             folders: folders.clone(),
         });
+        paths.accept_publishers();
         paths.recover().await?;
         paths.watch_room(settings::thresholds(&config)).await;
         let registry = Registry::new(hands.identities, settings::pins(&config));
@@ -124,7 +122,7 @@ impl App {
             indexes,
             contents: Contents::default(),
             retention: hands.retention,
-            engine: v3::Engine::new(settings::served(&config, api_address, hands.rtsp.port())),
+            engine: v3::Engine::new(settings::served(&config, &engine_addresses, hands.rtsp.port())),
             rates: Rates::new(config.security.rate_limiting.requests_per_minute),
             clients: Clients::new(config.server.max_connections, config.security.rate_limiting.max_connections),
             credentials: Credentials::new(token::Tokens::new(&hands.secret), hands.keys),
@@ -142,10 +140,12 @@ impl App {
         let (ws, http) = if hands.certificate.is_some() { ("wss", "https") } else { ("ws", "http") };
         tracing::info!("control at {ws}://{control_address}{}", config.server.websocket_path);
         tracing::info!("health at {http}://{health_address}/health");
-        if let Some(address) = api_address {
-            tracing::info!("MediaMTX-compatible API at {http}://{address}/v3");
+        for (name, address) in engine_addresses.clone().named() {
+            if let Some(address) = address {
+                tracing::info!("MediaMTX-compatible {name} at {http}://{address}");
+            }
         }
-        let listeners = api::Listeners { control, health, mediamtx };
+        let listeners = api::Listeners { control, health, engine };
         let settings = api::Settings {
             server: config.server,
             origins: config.security.cors_origins,
@@ -164,7 +164,7 @@ impl App {
             stopping,
             control_address,
             health_address,
-            api_address,
+            engine_addresses,
             grace,
         })
     }
@@ -234,9 +234,9 @@ impl App {
         self.health_address
     }
 
-    /// Where the MediaMTX-compatible API listens, where it does.
-    pub fn api_address(&self) -> Option<SocketAddr> {
-        self.api_address
+    /// Where the MediaMTX-compatible ports are, those that are served.
+    pub fn engine_addresses(&self) -> &v3::Ports<SocketAddr> {
+        &self.engine_addresses
     }
 
     /// The port RTSP is served on.
@@ -316,23 +316,6 @@ pub fn make_token(config: &Config, role: Role, user: &str, hours: Option<u32>) -
 pub fn api_keys_file(config: &Config) -> PathBuf {
     let file = config.security.api_keys.storage_file.clone();
     file.unwrap_or_else(|| config.state_directory.join("api-keys.json"))
-}
-
-async fn bind(address: SocketAddr) -> Result<TcpListener> {
-    TcpListener::bind(address).await.map_err(|error| {
-        let message = match error.kind() {
-            std::io::ErrorKind::AddrInUse => format!("port {} is taken by another program", address.port()),
-            std::io::ErrorKind::PermissionDenied => {
-                format!("port {} needs a privilege this user lacks", address.port())
-            }
-            _ => format!("cannot listen on {address}"),
-        };
-        Error::with_source(Kind::Dependency { dependency: "port".into() }, message, error)
-    })
-}
-
-fn local(listener: &TcpListener) -> Result<SocketAddr> {
-    listener.local_addr().map_err(|error| Error::with_source(Kind::Internal, "a listener has no address", error))
 }
 
 fn listen(kind: SignalKind) -> Result<Signal> {

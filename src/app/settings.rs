@@ -35,20 +35,30 @@ pub(super) fn health_address(config: &Config) -> SocketAddr {
     (config.security.health.bind_address, config.security.health.port).into()
 }
 
-/// `None`: the API is not served.
-pub(super) fn api_address(config: &Config) -> Option<SocketAddr> {
+/// Where the media engine's ports are wanted.
+pub(super) fn engine_addresses(config: &Config) -> v3::Ports<SocketAddr> {
     let mediamtx = &config.mediamtx;
-    mediamtx.api_enabled.then(|| (mediamtx.api_bind_address, mediamtx.api_port).into())
+    let at = |enabled: bool, port: u16| enabled.then(|| (mediamtx.api_bind_address, port).into());
+    v3::Ports {
+        api: at(mediamtx.api_enabled, mediamtx.api_port),
+        metrics: at(mediamtx.metrics_enabled, mediamtx.metrics_port),
+        playback: at(mediamtx.playback_enabled, mediamtx.playback_port),
+    }
 }
 
 /// What the API says of the listeners: MediaMTX writes all addresses of a machine as none.
-pub(super) fn served(config: &Config, api: Option<SocketAddr>, rtsp_port: u16) -> v3::Served {
+pub(super) fn served(config: &Config, engine: &v3::Ports<SocketAddr>, rtsp_port: u16) -> v3::Served {
     let shown = |address: IpAddr, port: u16| match address.is_unspecified() {
         true => format!(":{port}"),
         false => SocketAddr::new(address, port).to_string(),
     };
+    let listener = |address: SocketAddr| shown(address.ip(), address.port());
     v3::Served {
-        api: api.map(|address| shown(address.ip(), address.port())).unwrap_or_default(),
+        ports: v3::Ports {
+            api: engine.api.map(listener),
+            metrics: engine.metrics.map(listener),
+            playback: engine.playback.map(listener),
+        },
         encrypted: config.security.ssl.enabled,
         rtsp: shown(config.rtsp.bind_address, rtsp_port),
     }

@@ -64,7 +64,7 @@ security:
   jwt: {{ secret_key: {SECRET} }}
   rate_limiting: {{ requests_per_minute: 1000000 }}
   health: {{ port: 0, bind_address: 127.0.0.1 }}
-mediamtx: {{ host: 127.0.0.1, rtsp_port: 0, api_bind_address: 127.0.0.1, api_port: 0 }}
+mediamtx: {{ host: 127.0.0.1, rtsp_port: 0, api_bind_address: 127.0.0.1, api_port: 0, metrics_port: 0, playback_port: 0 }}
 rtsp: {{ bind_address: 127.0.0.1 }}
 {storage}
 {extra}

@@ -110,11 +110,8 @@ impl Frames {
             count(&counters.before_key);
             return None;
         }
-        let now = media::now();
-        let pts = self.mend(time.map(Duration::from), now, counters);
-        let age = now.saturating_sub(pts);
-        let captured = SystemTime::now().checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
-        Some(Frame { pts, key, captured, data })
+        let pts = self.mend(time.map(Duration::from), media::now(), counters);
+        Some(Frame { pts, key, captured: media::wall_clock(pts), data })
     }
 
     /// A time that is there and later than the frame's before it.

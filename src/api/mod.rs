@@ -1,7 +1,7 @@
 //! HTTP, WebSocket, JSON: how commands come in and replies go out. warp lives here and nowhere else.
 //!
 //! A request arrives, becomes a command, returns a reply: [`listen`](self) accepts connections, the routes below tell
-//! WebSockets from downloads, `rpc` does the rest. What commands do is `command`'s.
+//! WebSockets from downloads and pictures, `rpc` does the rest. What commands do is `command`'s.
 
 mod credentials;
 mod errors;
@@ -14,6 +14,7 @@ mod origin;
 mod refusal;
 mod rest;
 pub mod rpc;
+mod snapshot;
 mod tls;
 mod upgrade;
 
@@ -34,7 +35,7 @@ pub use tls::Certificate;
 /// The sockets to serve on. The caller binds them, so that it can say which port was taken, and use port 0.
 #[derive(Debug)]
 pub struct Listeners {
-    /// The WebSocket and the downloads.
+    /// The WebSocket, the downloads and the pictures.
     pub control: TcpListener,
     /// The health probes.
     pub health: TcpListener,
@@ -106,7 +107,7 @@ fn control_routes(
     gateway: Arc<Gateway>,
     connections: TaskTracker,
 ) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone {
-    let files = files::routes(&gateway);
+    let files = files::routes(&gateway).or(snapshot::routes(&gateway)).unify();
     let sockets = Arc::new(rpc::socket::Sockets::new(settings, gateway, connections));
     let websocket = warp::get()
         .and(warp::path::full())

@@ -15,6 +15,7 @@ mod recovery;
 mod registry;
 mod room;
 mod run;
+mod snapshots;
 pub mod state;
 mod task;
 
@@ -24,12 +25,14 @@ pub use demand::{Demand, Demands};
 pub use folders::Folders;
 pub use publishing::Publishing;
 pub use recording::{RecordingRequest, RecordingStarted, RecordingStatus, RecordingStopped};
-pub use registry::{Parts, Paths, SnapshotTaken, StreamingStarted, StreamingStopped};
+pub use registry::{Parts, Paths, StreamingStarted, StreamingStopped};
 pub use room::{Room, Thresholds};
+pub use snapshots::SnapshotTaken;
 pub use state::Phase;
 
 use crate::{
     error::Error,
+    output::snapshot::Pictures,
     pipeline::{CapturePlan, Counters},
     stream::Stream,
 };
@@ -89,6 +92,8 @@ pub struct PathStatus {
     pub plan: Option<Arc<CapturePlan>>,
     /// The frames, while they flow.
     pub stream: Option<Arc<Stream>>,
+    /// The pictures that can be taken, while frames flow.
+    pub pictures: Option<Arc<Pictures>>,
     /// Since when they flow.
     pub streaming_since: Option<SystemTime>,
     /// Counts the comings and goings of its source.

@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeMap,
     panic::AssertUnwindSafe,
-    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
@@ -19,6 +18,7 @@ use super::{
     Demands, Folders, PathEvent, PathSettings, PathStatus, Phase, Room, Running, auto_record,
     publishing::{Publisher, occupant},
     recordings::{Slot, end_recording, recording_status},
+    snapshots::Shots,
     task::{self, Request, Seat},
 };
 use crate::{
@@ -26,11 +26,7 @@ use crate::{
     error::{Error, Kind, Result},
     id::RunId,
     media::launch::LaunchFiles,
-    output::{
-        rtsp::{Readers, RtspServer},
-        snapshot::{self, Picture, SnapshotRequest},
-        storage::FileName,
-    },
+    output::rtsp::{Readers, RtspServer},
     pipeline::{CaptureRequest, Encoders},
 };
 
@@ -51,22 +47,6 @@ pub struct Parts {
     pub rtsp_host: String,
     /// Where files go.
     pub folders: Folders,
-}
-
-/// A snapshot that was taken and stored.
-#[derive(Clone, Debug)]
-pub struct SnapshotTaken {
-    /// The file.
-    pub file: PathBuf,
-    /// The picture.
-    pub picture: Picture,
-}
-
-impl SnapshotTaken {
-    /// The file's name in its folder.
-    pub fn filename(&self) -> &str {
-        self.file.file_name().and_then(|name| name.to_str()).unwrap_or_default()
-    }
 }
 
 /// A stream that was asked to run.
@@ -98,6 +78,7 @@ pub(super) struct Inner {
     /// Cancelled when no more recordings are begun.
     pub(super) closing: CancellationToken,
     pub(super) room: watch::Sender<Room>,
+    pub(super) shots: Shots,
 }
 
 pub(super) struct Entry {
@@ -124,6 +105,7 @@ impl Paths {
             paths: Mutex::default(),
             closing: CancellationToken::new(),
             room: watch::Sender::default(),
+            shots: Shots::default(),
         }))
     }
 
@@ -141,6 +123,7 @@ impl Paths {
             trouble: None,
             plan: None,
             stream: None,
+            pictures: None,
             streaming_since: None,
             appearances: 0,
             runs: 0,
@@ -157,6 +140,7 @@ impl Paths {
             rtsp: Arc::clone(&self.0.parts.rtsp),
             rtsp_host: self.0.parts.rtsp_host.clone(),
             demands: demands.clone(),
+            shots: Arc::clone(&self.0.shots.counters),
             status: status_tx,
             events: self.0.events.clone(),
             inbox,
@@ -256,34 +240,7 @@ impl Paths {
             Error::new(kind, format!("{name} is not streaming"))
         })?;
         inbox.send(Request::Release).await.map_err(|_| closing())?;
-        Ok(StreamingStopped { since, goes_on: always_on || *demands.watch().borrow() > 0 })
-    }
-
-    /// Takes a picture of the path's newest frame, starting the path for it where need be, and stores it.
-    /// Errors: no such path, not streaming, nothing to decode with, the disk.
-    pub async fn snapshot(
-        &self,
-        name: &str,
-        request: SnapshotRequest,
-        filename: Option<FileName>,
-    ) -> Result<SnapshotTaken> {
-        let (demands, mut status, deadline) =
-            self.with(name, |entry| (entry.demands.clone(), entry.status.clone(), entry.settings.start_timeout))?;
-        let _demand = demands.hold();
-        let streaming = task::streaming(&mut status, deadline).await?;
-        let stream = streaming.stream.ok_or_else(|| Error::not_found("stream", name))?;
-        let (launch, folders) = (self.0.parts.launch.clone(), self.0.parts.folders.clone());
-        let device = name.to_owned();
-        let taken = spawn_blocking(move || {
-            let picture = snapshot::take(&stream, &launch, request)?;
-            let file = folders.store_snapshot(&device, filename, &picture)?;
-            Ok(SnapshotTaken { file, picture })
-        });
-        let taken = taken.await.map_err(|error| Error::with_source(Kind::Internal, "a snapshot failed", error))??;
-        let (name, filename) = (name.to_owned(), taken.filename().to_owned());
-        // Nobody listening is fine.
-        let _ = self.0.events.send(PathEvent::SnapshotTaken { name, filename });
-        Ok(taken)
+        Ok(StreamingStopped { since, goes_on: always_on || demands.wish().holders > 0 })
     }
 
     /// Takes a path away: closes its recording, sends its readers off, takes its pipeline down, and returns when all that
@@ -334,7 +291,8 @@ async fn supervise(mut seat: Seat) {
             status.panics += 1;
             status.trouble = Some(error);
             (status.phase, status.open) = (Phase::Away, false);
-            (status.plan, status.stream, status.streaming_since) = (None, None, None::<SystemTime>);
+            (status.plan, status.stream, status.pictures) = (None, None, None);
+            status.streaming_since = None;
         });
         let _ = seat.events.send(PathEvent::Changed { name: seat.name.clone() });
         let (rtsp, name) = (Arc::clone(&seat.rtsp), seat.name.clone());

@@ -131,10 +131,8 @@ impl Frames {
         }
         let now = media::now();
         let pts = self.mend(time.map(Duration::from), now, counters);
-        let age = now.saturating_sub(pts);
-        counters.delay.0.observe(age.as_secs_f64());
-        let captured = SystemTime::now().checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
-        Some(Frame { pts, key, captured, data })
+        counters.delay.0.observe(now.saturating_sub(pts).as_secs_f64());
+        Some(Frame { pts, key, captured: media::wall_clock(pts), data })
     }
 
     /// A time that is there and later than the frame's before it.

@@ -66,7 +66,7 @@ impl Gateway {
                 uses: Uses::default(),
             },
         });
-        paths.accept_publishers();
+        paths.accept_publishers(Arc::new(|_, _| camera_service::output::rtsp::Visit::Asked));
         for (name, publishing) in
             [("cam", Publishing::Newest), ("first", Publishing::First), ("own", Publishing::Never)]
         {

@@ -10,7 +10,7 @@ use super::{Paths, registry::closing};
 use crate::{
     error::{Error, Kind, Result},
     media::publication::Publication,
-    output::rtsp::Publishers,
+    output::rtsp::{Publishers, Visit},
     pipeline::{CaptureRequest, Source, Wanted},
 };
 
@@ -26,13 +26,25 @@ pub enum Publishing {
     Newest,
 }
 
+/// Somebody who wants a path that is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coming {
+    /// To read it. It may be there, and have no stream.
+    Reader,
+    /// To publish to it.
+    Publisher,
+}
+
+/// Is asked about a path that is not there, and may make it. Called on a thread of the RTSP server; it may block.
+pub type Missing = Arc<dyn Fn(&str, Coming) -> Visit + Send + Sync>;
+
 /// Who publishes to a path now.
 pub(super) type Publisher = Arc<std::sync::Mutex<Option<Publication>>>;
 
 impl Paths {
-    /// Lets RTSP clients publish. Called once, on the runtime.
-    pub fn accept_publishers(&self) {
-        let door = Door { paths: self.clone(), runtime: Handle::current() };
+    /// Lets RTSP clients publish. Called once, on the runtime. `missing` is asked about paths that are not there.
+    pub fn accept_publishers(&self, missing: Missing) {
+        let door = Door { paths: self.clone(), runtime: Handle::current(), missing };
         self.0.parts.rtsp.accept_publishers(Arc::new(door));
     }
 
@@ -87,14 +99,24 @@ impl Paths {
 struct Door {
     paths: Paths,
     runtime: Handle,
+    missing: Missing,
 }
 
 impl Publishers for Door {
     fn announced(&self, path: &str, _: SocketAddr) -> Result<()> {
         match self.paths.0.closing.is_cancelled() {
             true => Err(closing()),
-            false => self.paths.may_be_published(path),
+            false => {
+                if self.paths.status(path).is_err() {
+                    (self.missing)(path, Coming::Publisher);
+                }
+                self.paths.may_be_published(path)
+            }
         }
+    }
+
+    fn visited(&self, path: &str) -> Visit {
+        (self.missing)(path, Coming::Reader)
     }
 
     fn published(&self, path: &str, publication: Publication) -> Result<()> {

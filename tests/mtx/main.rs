@@ -6,6 +6,7 @@ mod support;
 
 mod acting;
 mod contract;
+mod matching;
 mod people;
 mod shape;
 
@@ -17,8 +18,11 @@ use support::{Service, peers::run};
 /// What came back.
 #[derive(Debug)]
 pub struct Reply {
+    /// The status.
     pub status: u16,
+    /// The headers, their names in small letters.
     pub headers: BTreeMap<String, String>,
+    /// What is below them.
     pub body: String,
 }
 
@@ -37,7 +41,7 @@ impl Reply {
 /// Asks the API with curl. `more` are more of its arguments.
 pub async fn curl(api: SocketAddr, method: &str, path: &str, body: &str, more: &[&str]) -> Reply {
     let url = format!("http://{api}/v3{path}");
-    let mut arguments = vec!["-s", "-S", "-g", "-i", "-X", method, &url];
+    let mut arguments = vec!["-s", "-S", "-g", "-i", "-H", "Expect:", "-X", method, &url];
     if !body.is_empty() {
         arguments.extend(["--data-binary", body]);
     }

@@ -7,6 +7,7 @@
 mod access;
 mod apply;
 mod config;
+mod matched;
 mod moment;
 mod page;
 mod paths;
@@ -14,7 +15,7 @@ mod recordings;
 mod sessions;
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
     time::SystemTime,
 };
@@ -24,6 +25,7 @@ pub use config::{
     add_path, delete_path, edit_path, global, patch_global, patch_path, patch_path_defaults, path, path_defaults,
     path_list, replace_path,
 };
+pub use matched::missing;
 pub use moment::Moment;
 pub use page::{List, Page};
 pub use paths::{Path, path_state, path_states, stop_path};
@@ -89,6 +91,8 @@ pub struct Engine {
     started: SystemTime,
     /// Where RTSP is served.
     rtsp: String,
+    /// Paths that were made for an entry that is a regular expression, and the entry.
+    matched: Mutex<BTreeMap<String, String>>,
     /// Keys of which it was said that they do nothing.
     told: Mutex<HashSet<String>>,
     /// Checks of passwords under way. Each may take a core for a second.
@@ -112,6 +116,7 @@ impl Engine {
             turn: Turn::default(),
             started: SystemTime::now(),
             rtsp: served.rtsp,
+            matched: Mutex::default(),
             told: Mutex::default(),
             checks: Semaphore::new(access::CHECKS),
         }

@@ -9,7 +9,7 @@ use gst::{
     glib,
     glib::{subclass::prelude::*, translate::ToGlibPtr},
 };
-use gst_rtsp::{RTSPMethod, RTSPStatusCode};
+use gst_rtsp::{RTSPHeaderField, RTSPMethod, RTSPStatusCode};
 use gst_rtsp_server::{RTSPContext, prelude::*, subclass::prelude::*};
 
 use super::server::State;
@@ -40,6 +40,10 @@ mod imp {
             let (Some(state), URL) = (state, question.as_str()) else { return true };
             let status = match method(context) {
                 RTSPMethod::ANNOUNCE => state.announce(context),
+                RTSPMethod::DESCRIBE => match state.visit(context) {
+                    Some(place) => return send_elsewhere(context, &place),
+                    None => RTSPStatusCode::Ok,
+                },
                 _ => RTSPStatusCode::Ok,
             };
             status == RTSPStatusCode::Ok || refuse(context, status)
@@ -65,6 +69,16 @@ impl Door {
 fn refuse(context: &RTSPContext, status: RTSPStatusCode) -> bool {
     if let (Some(response), Some(client)) = (context.response(), context.client()) {
         response.init_response(status, context.request());
+        client.send_message(response, context.session());
+    }
+    false
+}
+
+/// Answers a request with the place to go to, in place of handling it. False, as `check` says no.
+fn send_elsewhere(context: &RTSPContext, place: &str) -> bool {
+    if let (Some(response), Some(client)) = (context.response(), context.client()) {
+        response.init_response(RTSPStatusCode::MoveTemporarily, context.request());
+        response.add_header(RTSPHeaderField::Location, place);
         client.send_message(response, context.session());
     }
     false

@@ -24,7 +24,7 @@ use tokio_util::task::TaskTracker;
 use warp::{Filter, http::HeaderMap, reply::Response};
 
 use crate::{
-    command::{Clients, Gateway, announce, keys, retention},
+    command::{Clients, Gateway, announce, keys, retention, v3},
     config,
 };
 use listen::Door;
@@ -85,6 +85,7 @@ pub async fn serve(listeners: Listeners, settings: Settings, gateway: Arc<Gatewa
         rest,
         announce(Arc::clone(&gateway)),
         keys::watch(Arc::clone(&gateway)),
+        v3::keep(Arc::clone(&gateway)),
         retention::keep(gateway),
         watching,
     );

@@ -111,6 +111,9 @@ impl App {
         let streams = external::Streams::start(served, hands.external.clone(), paths.clone()).await;
         let looked_for = config.external_discovery.clone();
         let (discovery, _) = external::Discovery::start(looked_for, hands.external, stopping.clone());
+        let (listening, file) =
+            (settings::served(&config, api_address, hands.rtsp.port()), config.mediamtx.config_file.clone());
+        let engine = blocking(move || v3::Engine::new(listening, file)).await?;
         let gateway = Gateway {
             cameras: cameras.clone(),
             external: streams,
@@ -119,7 +122,7 @@ impl App {
             folders,
             contents: Contents::default(),
             retention: hands.retention,
-            engine: v3::Engine::new(settings::served(&config, api_address, hands.rtsp.port())),
+            engine,
             rates: Rates::new(config.security.rate_limiting.requests_per_minute),
             clients: Clients::new(config.server.max_connections, config.security.rate_limiting.max_connections),
             credentials: Credentials::new(token::Tokens::new(&hands.secret), hands.keys),

@@ -6,6 +6,7 @@ mod support;
 
 mod acting;
 mod contract;
+mod file;
 mod matching;
 mod people;
 mod shape;

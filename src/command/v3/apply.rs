@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, sync::PoisonError, time::Duration};
 
-use super::{Answer, Refusal, config::is_reserved, matched};
+use super::{
+    Answer, Refusal,
+    config::{is_reserved, present},
+};
 use crate::{
     command::Gateway,
     id::CameraId,
@@ -108,26 +111,38 @@ pub(super) fn check(gateway: &Gateway, before: &Conf, after: &Conf) -> Answer<()
     Ok(())
 }
 
-/// Does what has to be done after a change.
-pub(super) async fn differences(gateway: &Gateway, before: &Conf, after: &Conf) {
-    tell_unused(gateway, before, after);
-    matched::changed(gateway, before, after).await;
-    let mut old: BTreeMap<_, _> = before.paths().into_iter().collect();
-    for (name, path) in after.paths() {
-        let was = old.remove(&name);
-        match after.is_given(&name) {
+/// Makes what streams and is recorded what the configuration says now. What is so already is left alone, so this may be
+/// done at any time; whoever does it has the turn.
+pub(super) async fn reconcile(gateway: &Gateway) {
+    let conf = present(gateway);
+    let mut old = std::mem::take(&mut *gateway.engine.applied.lock().unwrap_or_else(PoisonError::into_inner));
+    let mut applied = BTreeMap::new();
+    for (name, path) in conf.paths() {
+        let given = conf.as_given(&name);
+        let is_given = given.is_some();
+        // Of a path of its own the service has done what it says itself.
+        let was = old.remove(&name).filter(|was| was.is_given == is_given).map(|was| was.path).or(given);
+        match is_given {
             true => run(gateway, &name, was.as_ref(), &path).await,
             false => serve(gateway, &name, was.as_ref(), Some(&path)).await,
         }
         limit(gateway, &name, &path);
         record(gateway, &name, was.as_ref(), &path).await;
+        applied.insert(name, Applied { is_given, path });
     }
-    for (name, path) in old {
+    for (name, was) in old {
         gateway.paths.rtsp().limit_readers(&name, None);
-        if !before.is_given(&name) {
-            serve(gateway, &name, Some(&path), None).await;
+        if !was.is_given {
+            serve(gateway, &name, Some(&was.path), None).await;
         }
     }
+    *gateway.engine.applied.lock().unwrap_or_else(PoisonError::into_inner) = applied;
+}
+
+/// What was done of a path.
+pub(super) struct Applied {
+    is_given: bool,
+    path: Set,
 }
 
 fn is_pulled(gateway: &Gateway, name: &str, path: &Set) -> bool {
@@ -231,7 +246,7 @@ fn request(gateway: &Gateway, path: &Set) -> RecordingRequest {
 }
 
 /// Says once of each key that was set and does nothing.
-fn tell_unused(gateway: &Gateway, before: &Conf, after: &Conf) {
+pub(super) fn tell_unused(gateway: &Gateway, before: &Conf, after: &Conf) {
     let mut told = gateway.engine.told.lock().unwrap_or_else(PoisonError::into_inner);
     let mut tell = |before: &Set, after: &Set, used: &[&str]| {
         for key in after.names().filter(|key| !used.contains(key) && before.get(key) != after.get(key)) {

@@ -7,6 +7,7 @@
 mod access;
 mod apply;
 mod config;
+mod file;
 mod matched;
 mod moment;
 mod page;
@@ -16,6 +17,7 @@ mod sessions;
 
 use std::{
     collections::{BTreeMap, HashSet},
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::SystemTime,
 };
@@ -25,6 +27,7 @@ pub use config::{
     add_path, delete_path, edit_path, global, patch_global, patch_path, patch_path_defaults, path, path_defaults,
     path_list, replace_path,
 };
+pub use file::keep;
 pub use matched::missing;
 pub use moment::Moment;
 pub use page::{List, Page};
@@ -34,7 +37,11 @@ use serde::Serialize;
 pub use sessions::{Connection, Session, connection, connections, kick, session, sessions};
 use tokio::sync::{Mutex as Turn, Semaphore};
 
-use crate::mtx::{Conf, Set, Users, Value, global_keys};
+use self::apply::Applied;
+use crate::{
+    error::Result,
+    mtx::{Conf, Set, Users, Value, global_keys},
+};
 
 /// The version of MediaMTX whose replies these are.
 const VERSION: &str = "v1.20.1";
@@ -54,7 +61,7 @@ pub enum Refusal {
 }
 
 /// Shorthand for what can be refused.
-pub type Answer<T> = Result<T, Refusal>;
+pub type Answer<T> = std::result::Result<T, Refusal>;
 
 /// The reply to what was done.
 #[derive(Debug, Serialize)]
@@ -93,6 +100,10 @@ pub struct Engine {
     rtsp: String,
     /// Paths that were made for an entry that is a regular expression, and the entry.
     matched: Mutex<BTreeMap<String, String>>,
+    /// What was done of each path.
+    applied: Mutex<BTreeMap<String, Applied>>,
+    /// The configuration file, where there is one.
+    file: Option<PathBuf>,
     /// Keys of which it was said that they do nothing.
     told: Mutex<HashSet<String>>,
     /// Checks of passwords under way. Each may take a core for a second.
@@ -100,8 +111,9 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// At the start of the service.
-    pub fn new(served: Served) -> Self {
+    /// At the start of the service. `file` is where MediaMTX's configuration is, if anywhere; blocks on the disk for it.
+    /// Error: it cannot be read, or says something that cannot be.
+    pub fn new(served: Served, file: Option<PathBuf>) -> Result<Self> {
         let text = |text: String| Value::Text(text);
         let off = ["rtmp", "hls", "webrtc", "srt", "moq"];
         let given = off.iter().fold(global_keys(), |given, key| given.with(key, Value::Flag(false)));
@@ -111,15 +123,19 @@ impl Engine {
             .with("apiEncryption", Value::Flag(served.encrypted))
             .with("rtspAddress", text(served.rtsp.clone()))
             .with("rtspTransports", Value::Texts(vec!["tcp".into(), "udp".into()]));
-        Self {
-            conf: Mutex::new(Arc::new(Conf::new(given))),
+        let conf = Conf::new(given);
+        let conf = file.as_deref().map(|file| file::load(&conf, file)).transpose()?.unwrap_or(conf);
+        Ok(Self {
+            conf: Mutex::new(Arc::new(conf)),
             turn: Turn::default(),
             started: SystemTime::now(),
             rtsp: served.rtsp,
             matched: Mutex::default(),
+            applied: Mutex::default(),
+            file,
             told: Mutex::default(),
             checks: Semaphore::new(access::CHECKS),
-        }
+        })
     }
 
     /// `info`.

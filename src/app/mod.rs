@@ -11,7 +11,6 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use sd_notify::NotifyState;
 use tokio::{
     net::TcpListener,
-    runtime::Handle,
     signal::unix::{Signal, SignalKind, signal},
     sync::{broadcast, mpsc},
     task::{JoinHandle, spawn_blocking},
@@ -27,8 +26,8 @@ use crate::{
     error::{Error, Kind, Result},
     external,
     media::{self, launch::LaunchFiles},
-    output::rtsp::{RtspServer, Visit},
-    path::{Missing, Parts, Paths},
+    output::rtsp::RtspServer,
+    path::{Parts, Paths},
     pipeline::Encoders,
 };
 
@@ -150,7 +149,7 @@ impl App {
             certificate: hands.certificate,
         };
         let gateway = Arc::new(gateway);
-        paths.accept_publishers(missing(&gateway));
+        paths.accept_publishers(Arc::new(v3::Porter::new(&gateway)));
         let servers = tokio::spawn(api::serve(listeners, settings, gateway));
         let (rtsp, monitor) = (hands.rtsp, None);
         Ok(Self {
@@ -308,15 +307,6 @@ pub fn make_token(config: &Config, role: Role, user: &str, hours: Option<u32>) -
 pub fn api_keys_file(config: &Config) -> PathBuf {
     let file = config.security.api_keys.storage_file.clone();
     file.unwrap_or_else(|| config.state_directory.join("api-keys.json"))
-}
-
-/// What becomes of somebody who wants a path that is not there: the configuration of the MediaMTX-compatible API knows.
-fn missing(gateway: &Arc<Gateway>) -> Missing {
-    let (gateway, runtime) = (Arc::downgrade(gateway), Handle::current());
-    Arc::new(move |name, coming| match gateway.upgrade() {
-        Some(gateway) => runtime.block_on(v3::missing(&gateway, name, coming)),
-        None => Visit::Asked,
-    })
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener> {

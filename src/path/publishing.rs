@@ -10,7 +10,7 @@ use super::{Paths, registry::closing};
 use crate::{
     error::{Error, Kind, Result},
     media::publication::Publication,
-    output::rtsp::{Publishers, Visit},
+    output::rtsp::{Admission, Guest, Publishers, Visit},
     pipeline::{CaptureRequest, Source, Wanted},
 };
 
@@ -26,25 +26,23 @@ pub enum Publishing {
     Newest,
 }
 
-/// Somebody who wants a path that is not there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Coming {
-    /// To read it. It may be there, and have no stream.
-    Reader,
-    /// To publish to it.
-    Publisher,
-}
+/// What is decided elsewhere about those who come over RTSP. Called on threads of the RTSP server; it may block.
+pub trait Host: Send + Sync {
+    /// Whether somebody may.
+    fn admits(&self, guest: &Guest<'_>) -> Admission;
 
-/// Is asked about a path that is not there, and may make it. Called on a thread of the RTSP server; it may block.
-pub type Missing = Arc<dyn Fn(&str, Coming) -> Visit + Send + Sync>;
+    /// Somebody wants to read a path that has no stream, or to publish to one that is not there, which may be made
+    /// meanwhile.
+    fn missing(&self, path: &str, publishes: bool) -> Visit;
+}
 
 /// Who publishes to a path now.
 pub(super) type Publisher = Arc<std::sync::Mutex<Option<Publication>>>;
 
 impl Paths {
-    /// Lets RTSP clients publish. Called once, on the runtime. `missing` is asked about paths that are not there.
-    pub fn accept_publishers(&self, missing: Missing) {
-        let door = Door { paths: self.clone(), runtime: Handle::current(), missing };
+    /// Lets RTSP clients publish. Called once, on the runtime. `host` decides who may.
+    pub fn accept_publishers(&self, host: Arc<dyn Host>) {
+        let door = Door { paths: self.clone(), runtime: Handle::current(), host };
         self.0.parts.rtsp.accept_publishers(Arc::new(door));
     }
 
@@ -99,7 +97,7 @@ impl Paths {
 struct Door {
     paths: Paths,
     runtime: Handle,
-    missing: Missing,
+    host: Arc<dyn Host>,
 }
 
 impl Publishers for Door {
@@ -108,7 +106,7 @@ impl Publishers for Door {
             true => Err(closing()),
             false => {
                 if self.paths.status(path).is_err() {
-                    (self.missing)(path, Coming::Publisher);
+                    self.host.missing(path, true);
                 }
                 self.paths.may_be_published(path)
             }
@@ -116,7 +114,11 @@ impl Publishers for Door {
     }
 
     fn visited(&self, path: &str) -> Visit {
-        (self.missing)(path, Coming::Reader)
+        self.host.missing(path, false)
+    }
+
+    fn admitted(&self, guest: &Guest<'_>) -> Admission {
+        self.host.admits(guest)
     }
 
     fn published(&self, path: &str, publication: Publication) -> Result<()> {

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::PoisonError, time::Duration};
 
 use super::{
     Answer, Refusal,
+    access::OURSELVES,
     config::{is_reserved, present},
 };
 use crate::{
@@ -97,7 +98,7 @@ fn at_camera(gateway: &Gateway, device: &str) -> Option<RtspUrl> {
     let name = gateway.cameras.find(device).ok()?;
     let address = &gateway.engine.rtsp;
     let host = if address.starts_with(':') { "127.0.0.1" } else { "" };
-    RtspUrl::parse(&format!("rtsp://{host}{address}/{name}")).ok()
+    RtspUrl::parse(&format!("rtsp://{OURSELVES}:{}@{host}{address}/{name}", gateway.engine.own_pass)).ok()
 }
 
 /// Refuses what cannot be: a stream of another machine under the name of a camera.

@@ -13,7 +13,7 @@ use crate::{
     command::Gateway,
     mtx::{Conf, Found, Set},
     output::rtsp::Visit,
-    path::{Coming, Phase},
+    path::Phase,
 };
 
 /// Such paths at once. Whoever wants another is told that there is none.
@@ -22,17 +22,17 @@ const MOST: usize = 256;
 const UNUSED: Duration = Duration::from_secs(30);
 
 /// Somebody wants a path that is not there, or that has no stream.
-pub async fn missing(gateway: &Arc<Gateway>, name: &str, coming: Coming) -> Visit {
+pub async fn missing(gateway: &Arc<Gateway>, name: &str, publishes: bool) -> Visit {
     let conf = present(gateway);
     let Ok(found) = conf.find(name) else { return Visit::Asked };
     let Some(set) = conf.path(&found.conf_name) else { return Visit::Asked };
-    if coming == Coming::Reader {
+    if !publishes {
         let key = if set.text("source") == "redirect" { "sourceRedirect" } else { "fallback" };
         if !set.text(key).is_empty() {
             return Visit::Elsewhere(set.text(key).to_owned());
         }
     }
-    if found.conf_name != name && (coming == Coming::Publisher || set.text("source") != "publisher") {
+    if found.conf_name != name && (publishes || set.text("source") != "publisher") {
         make(gateway, name, &found, &set).await;
     }
     Visit::Asked

@@ -12,6 +12,7 @@ mod matched;
 mod moment;
 mod page;
 mod paths;
+mod porter;
 mod recordings;
 mod sessions;
 
@@ -28,14 +29,16 @@ pub use config::{
     path_list, replace_path,
 };
 pub use file::keep;
-pub use matched::missing;
+use matched::missing;
 pub use moment::Moment;
 pub use page::{List, Page};
 pub use paths::{Path, path_state, path_states, stop_path};
+pub use porter::Porter;
 pub use recordings::{Recording, delete_segment, recording, recordings};
 use serde::Serialize;
 pub use sessions::{Connection, Session, connection, connections, kick, session, sessions};
 use tokio::sync::{Mutex as Turn, Semaphore};
+use uuid::Uuid;
 
 use self::apply::Applied;
 use crate::{
@@ -98,6 +101,8 @@ pub struct Engine {
     started: SystemTime,
     /// Where RTSP is served.
     rtsp: String,
+    /// By which the service is known there to itself.
+    own_pass: String,
     /// Paths that were made for an entry that is a regular expression, and the entry.
     matched: Mutex<BTreeMap<String, String>>,
     /// What was done of each path.
@@ -130,6 +135,7 @@ impl Engine {
             turn: Turn::default(),
             started: SystemTime::now(),
             rtsp: served.rtsp,
+            own_pass: Uuid::new_v4().to_string(),
             matched: Mutex::default(),
             applied: Mutex::default(),
             file,

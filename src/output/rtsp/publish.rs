@@ -45,8 +45,35 @@ pub trait Publishers: Send + Sync {
     /// From now on, until it ends, this is published to `path`. Error: as above.
     fn published(&self, path: &str, publication: Publication) -> Result<()>;
 
+    /// Whether somebody may read `path` or publish to it. Takes its time for wrong credentials.
+    fn admitted(&self, guest: &Guest<'_>) -> Admission;
+
     /// Somebody wants to read `path`, where nothing is mounted. It may be mounted when this returns.
     fn visited(&self, path: &str) -> Visit;
+}
+
+/// Somebody who wants something, and has to show who it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Guest<'a> {
+    /// The path.
+    pub path: &'a str,
+    /// To publish to it, or to read it.
+    pub publishes: bool,
+    /// From where.
+    pub remote: SocketAddr,
+    /// The name and the password, where some were shown.
+    pub shown: Option<(&'a str, &'a str)>,
+}
+
+/// Whether somebody may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// Yes.
+    Granted,
+    /// Not without credentials, of which none were shown.
+    Ask,
+    /// Not with these credentials.
+    Refused,
 }
 
 /// What a reader is told who wants to read what is not mounted.

@@ -16,11 +16,11 @@ use camera_service::{
     frame::Codec,
     media::{self, launch::LaunchFiles},
     output::{
-        rtsp::{RtspServer, RtspSettings},
+        rtsp::{Admission, Guest, RtspServer, RtspSettings, Visit},
         snapshot::SnapshotRequest,
         storage::{NamePattern, Uses},
     },
-    path::{Folders, Parts, PathSettings, PathStatus, Paths, Publishing, RecordingRequest},
+    path::{Folders, Host, Parts, PathSettings, PathStatus, Paths, Publishing, RecordingRequest},
     pipeline::Encoders,
     stream::Limits,
 };
@@ -38,6 +38,19 @@ const H264: &[&str] =
     &["-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-g", "15", "-pix_fmt", "yuv420p"];
 /// RTP has no room for Huffman tables of the encoder's own (RFC 2435).
 const JPEG: &[&str] = &["-c:v", "mjpeg", "-huffman", "default", "-pix_fmt", "yuvj420p"];
+
+/// Lets everybody in.
+struct Anybody;
+
+impl Host for Anybody {
+    fn admits(&self, _: &Guest<'_>) -> Admission {
+        Admission::Granted
+    }
+
+    fn missing(&self, _: &str, _: bool) -> Visit {
+        Visit::Asked
+    }
+}
 
 /// Paths on a server that takes publishers: `cam` belongs to the newest, `first` to the first, `own` to nobody.
 struct Gateway {
@@ -66,7 +79,7 @@ impl Gateway {
                 uses: Uses::default(),
             },
         });
-        paths.accept_publishers();
+        paths.accept_publishers(Arc::new(Anybody));
         for (name, publishing) in
             [("cam", Publishing::Newest), ("first", Publishing::First), ("own", Publishing::Never)]
         {

@@ -134,11 +134,15 @@ impl Served {
             folders,
             contents: Contents::default(),
             retention: Retention::load(&folder.path().join("retention.json"), RETENTION),
-            engine: v3::Engine::new(v3::Served {
-                ports: v3::Ports { api: Some(":9997".into()), ..v3::Ports::default() },
-                encrypted: false,
-                rtsp: ":8554".into(),
-            }),
+            engine: v3::Engine::new(
+                v3::Served {
+                    ports: v3::Ports { api: Some(":9997".into()), ..v3::Ports::default() },
+                    encrypted: false,
+                    rtsp: ":8554".into(),
+                },
+                None,
+            )
+            .unwrap(),
             rates: Rates::new(1_000_000),
             clients,
             credentials: Credentials::new(Tokens::new(&secret), Keys::load(&keys_in(&folder))),

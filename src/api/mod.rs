@@ -26,7 +26,10 @@ use tokio_util::task::TaskTracker;
 use warp::{Filter, http::HeaderMap, reply::Response};
 
 use crate::{
-    command::{Clients, Gateway, announce, keys, retention, v3::Ports},
+    command::{
+        Clients, Gateway, announce, keys, retention,
+        v3::{self, Ports},
+    },
     config,
 };
 use listen::Door;
@@ -95,6 +98,7 @@ pub async fn serve(listeners: Listeners, settings: Settings, gateway: Arc<Gatewa
         engine,
         announce(Arc::clone(&gateway)),
         keys::watch(Arc::clone(&gateway)),
+        v3::keep(Arc::clone(&gateway)),
         retention::keep(gateway),
         watching,
     );

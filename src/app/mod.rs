@@ -87,9 +87,9 @@ impl App {
         let started = Instant::now();
         let control = bind(settings::control_address(&config)).await?;
         let health = bind(settings::health_address(&config)).await?;
-        let engine = ports::bind_engine(settings::engine_addresses(&config)).await?;
+        let engine_ports = ports::bind_engine(settings::engine_addresses(&config)).await?;
         let (control_address, health_address) = (local(&control)?, local(&health)?);
-        let engine_addresses = ports::addresses(&engine)?;
+        let engine_addresses = ports::addresses(&engine_ports)?;
         let folders = settings::folders(&config)?;
         let indexes = Indexes::new(&folders, &config.state_directory);
         let keep = indexes.clone();
@@ -102,7 +102,6 @@ impl App {
             rtsp_host: settings::rtsp_host(&config),
             folders: folders.clone(),
         });
-        paths.accept_publishers();
         paths.recover().await?;
         paths.watch_room(settings::thresholds(&config)).await;
         let registry = Registry::new(hands.identities, settings::pins(&config));
@@ -113,6 +112,9 @@ impl App {
         let streams = external::Streams::start(served, hands.external.clone(), paths.clone()).await;
         let looked_for = config.external_discovery.clone();
         let (discovery, _) = external::Discovery::start(looked_for, hands.external, stopping.clone());
+        let (listening, file) =
+            (settings::served(&config, &engine_addresses, hands.rtsp.port()), config.mediamtx.config_file.clone());
+        let engine = blocking(move || v3::Engine::new(listening, file)).await?;
         let gateway = Gateway {
             cameras: cameras.clone(),
             external: streams,
@@ -122,7 +124,7 @@ impl App {
             indexes,
             contents: Contents::default(),
             retention: hands.retention,
-            engine: v3::Engine::new(settings::served(&config, &engine_addresses, hands.rtsp.port())),
+            engine,
             rates: Rates::new(config.security.rate_limiting.requests_per_minute),
             clients: Clients::new(config.server.max_connections, config.security.rate_limiting.max_connections),
             credentials: Credentials::new(token::Tokens::new(&hands.secret), hands.keys),
@@ -145,13 +147,15 @@ impl App {
                 tracing::info!("MediaMTX-compatible {name} at {http}://{address}");
             }
         }
-        let listeners = api::Listeners { control, health, engine };
+        let listeners = api::Listeners { control, health, engine: engine_ports };
         let settings = api::Settings {
             server: config.server,
             origins: config.security.cors_origins,
             certificate: hands.certificate,
         };
-        let servers = tokio::spawn(api::serve(listeners, settings, Arc::new(gateway)));
+        let gateway = Arc::new(gateway);
+        paths.accept_publishers(Arc::new(v3::Porter::new(&gateway)));
+        let servers = tokio::spawn(api::serve(listeners, settings, gateway));
         let (rtsp, monitor) = (hands.rtsp, None);
         Ok(Self {
             cameras,

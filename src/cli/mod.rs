@@ -31,6 +31,9 @@ pub struct Cli {
     /// Configuration file [default: /etc/camera-service/camera-service.yaml, if there is one; else built-in defaults]
     #[arg(short, long, global = true, value_name = "FILE", env = "CAMERA_SERVICE_CONFIG")]
     config: Option<PathBuf>,
+    /// Configuration file of MediaMTX's (mediamtx.yml), read beside the other; else mediamtx.config_file
+    #[arg(long, global = true, value_name = "FILE")]
+    mediamtx_config: Option<PathBuf>,
     /// How log lines look
     #[arg(long, global = true, value_enum)]
     log_format: Option<LogFormat>,
@@ -129,10 +132,12 @@ impl Cli {
         let default = Path::new(DEFAULT_CONFIG);
         let file = self.config.as_deref().or_else(|| default.exists().then_some(default));
         match Config::load(file, std::env::vars()) {
-            Ok(Loaded { config, warnings }) => {
+            Ok(Loaded { mut config, warnings }) => {
                 for warning in warnings {
                     eprintln!("{warning}");
                 }
+                let file = self.mediamtx_config.clone();
+                config.mediamtx.config_file = file.or(config.mediamtx.config_file);
                 then(config)
             }
             Err(problems) => {

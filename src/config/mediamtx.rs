@@ -33,6 +33,8 @@ pub struct MediaMtx {
     pub webrtc_port: u16,
     /// TCP port of HLS.
     pub hls_port: u16,
+    /// A configuration file of MediaMTX's, read beside this one and again whenever it changes. Read only.
+    pub config_file: Option<PathBuf>,
     /// Folder of the recordings.
     pub recordings_path: PathBuf,
     /// Folder of the snapshots.
@@ -54,6 +56,7 @@ impl Default for MediaMtx {
             rtsp_port: 8554,
             webrtc_port: 8889,
             hls_port: 8888,
+            config_file: None,
             recordings_path: state.join("recordings"),
             snapshots_path: state.join("snapshots"),
         }
@@ -75,6 +78,7 @@ impl MediaMtx {
         s.port("rtsp_port", &mut self.rtsp_port);
         s.port("webrtc_port", &mut self.webrtc_port);
         s.port("hls_port", &mut self.hls_port);
+        s.value("config_file", &mut self.config_file);
         s.folder("recordings_path", &mut self.recordings_path);
         s.folder("snapshots_path", &mut self.snapshots_path);
         // Read by `encoder`, where these keys live today.

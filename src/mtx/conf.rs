@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use regex::Regex;
 
-use super::{Set, Value, decode, global, key::Successor, name, path, validate, validate_path};
+use super::{Set, Value, decode, file::Parts, global, key::Successor, name, path, validate, validate_path};
 
 /// Names that stand for every path that has no other entry.
 pub(super) const ALL: [&str; 2] = ["all", "all_others"];
@@ -66,6 +66,8 @@ impl Conf {
         all.take_over(&self.given);
         all.take_over(&self.global);
         all.translate();
+        // What is served is told by who serves it, whatever was set.
+        all.take_over(&self.given.flags());
         all
     }
 
@@ -179,6 +181,27 @@ impl Conf {
             }
             Ok(())
         })
+    }
+
+    /// What a file sets, in place of everything that was.
+    pub(super) fn from_parts(&self, parts: Parts) -> Result<Self, Refused> {
+        self.changed(|conf| {
+            (conf.global, conf.path_defaults) = (parts.global, parts.path_defaults);
+            conf.paths.retain(|_, entry| entry.given.is_some());
+            conf.paths.values_mut().for_each(|entry| entry.own = Set::new(path::KEYS));
+            for (name, own) in parts.paths {
+                let given = conf.paths.remove(&name).and_then(|entry| entry.given);
+                conf.paths.insert(name, Entry { added: true, given, own });
+            }
+            Ok(())
+        })
+    }
+
+    /// What a path of the service is if nothing is set of it. `None`: it is none.
+    pub fn as_given(&self, name: &str) -> Option<Set> {
+        let entry = self.entry(name)?;
+        let given = Some(entry.given.clone()?);
+        Some(derived(&self.path_defaults(), name, &Entry { given, added: false, own: Set::new(path::KEYS) }))
     }
 
     fn changed(&self, change: impl FnOnce(&mut Self) -> Result<(), Refused>) -> Result<Self, Refused> {

@@ -12,12 +12,16 @@ use super::{
 /// Characters of a plain credential, besides letters and digits.
 const CREDENTIAL: &str = "!$()*+.;<=>[]^_-{}@#&";
 
-/// Reads the body of a request: an object with some keys of a table. `null` is as good as nothing, for a key and for
-/// all. Error: what MediaMTX would say.
+/// Reads the body of a request: an object with some keys of a table. Error: what MediaMTX would say.
 pub(super) fn body(text: &[u8], keys: &'static [Key]) -> Result<Set, String> {
     let json: Json = serde_json::from_slice(text).map_err(|error| syntax(text, &error))?;
+    object(&json, keys, "")
+}
+
+/// Some keys of a table. `null` is as good as nothing, for a key and for all. Error: what MediaMTX would say of `place`.
+pub(super) fn object(json: &Json, keys: &'static [Key], place: &str) -> Result<Set, String> {
     let mut set = Set::new(keys);
-    for (at, value) in fields(&json, keys, "")? {
+    for (at, value) in fields(json, keys, place)? {
         if !value.is_null() {
             set.put_at(at, keys[at].kind.decode(value, keys[at].name)?);
         }

@@ -7,6 +7,7 @@
 mod conf;
 mod decode;
 mod duration;
+mod file;
 mod global;
 mod key;
 mod name;

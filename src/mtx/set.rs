@@ -62,6 +62,12 @@ impl Set {
         self.values.extend(other.values.iter().map(|(at, value)| (*at, value.clone())));
     }
 
+    /// Only its flags.
+    pub(super) fn flags(&self) -> Self {
+        let flags = self.values.iter().filter(|(_, value)| matches!(value, Value::Flag(_)));
+        Self { keys: self.keys, values: flags.map(|(at, value)| (*at, value.clone())).collect() }
+    }
+
     /// The names of what is set, in the table's order.
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
         self.values.keys().filter_map(|at| self.keys.get(*at)).map(|key| key.name)

@@ -297,3 +297,28 @@ fn users_are_let_in_by_address_permission_and_password() {
         assert_eq!(users.admit(&reading), admitted, "{path}");
     }
 }
+
+#[test]
+fn a_file_is_read_like_the_bodies_of_requests() {
+    let read = |text: &str| conf().read(text);
+    let good =
+        read("logLevel: debug\nrtspEncryption: \"no\"\npathDefaults: {record: yes}\npaths:\n  a:\n  b: {record: no}\n")
+            .unwrap();
+    assert_eq!((good.global().text("logLevel"), good.global().text("rtspEncryption")), ("debug", "no"));
+    assert_eq!(good.paths().iter().map(|(_, path)| path.flag("record")).collect::<Vec<_>>(), [true, false]);
+    for nothing in ["", "# nothing\n", "paths:\n", "~"] {
+        assert!(read(nothing).unwrap().paths().is_empty(), "{nothing}");
+    }
+    for (text, message) in [
+        ("logLevel: loud", "invalid log level: 'loud'"),
+        ("nothing: 1", "json: unknown field \"nothing\""),
+        ("paths: {a: {b: 1}}", "json: unknown field \"paths.a.b\""),
+        ("pathDefaults: {b: 1}", "json: unknown field \"pathDefaults.b\""),
+        ("paths: [a]", "'paths' is no list of paths"),
+        ("- a", "the file is no list of keys"),
+        ("paths: {a: {source: x}}", "invalid source: 'x'"),
+    ] {
+        assert_eq!(read(text).err().as_deref(), Some(message), "{text}");
+    }
+    assert!(read("a: [").is_err());
+}

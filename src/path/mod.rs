@@ -23,7 +23,7 @@ use std::{sync::Arc, time::SystemTime};
 
 pub use demand::{Demand, Demands};
 pub use folders::Folders;
-pub use publishing::Publishing;
+pub use publishing::{Host, Publishing};
 pub use recording::{RecordingRequest, RecordingStarted, RecordingStatus, RecordingStopped};
 pub use registry::{Parts, Paths, StreamingStarted, StreamingStopped};
 pub use room::{Room, Thresholds};

@@ -10,7 +10,7 @@ use super::{Paths, registry::closing};
 use crate::{
     error::{Error, Kind, Result},
     media::publication::Publication,
-    output::rtsp::Publishers,
+    output::rtsp::{Admission, Guest, Publishers, Visit},
     pipeline::{CaptureRequest, Source, Wanted},
 };
 
@@ -26,13 +26,23 @@ pub enum Publishing {
     Newest,
 }
 
+/// What is decided elsewhere about those who come over RTSP. Called on threads of the RTSP server; it may block.
+pub trait Host: Send + Sync {
+    /// Whether somebody may.
+    fn admits(&self, guest: &Guest<'_>) -> Admission;
+
+    /// Somebody wants to read a path that has no stream, or to publish to one that is not there, which may be made
+    /// meanwhile.
+    fn missing(&self, path: &str, publishes: bool) -> Visit;
+}
+
 /// Who publishes to a path now.
 pub(super) type Publisher = Arc<std::sync::Mutex<Option<Publication>>>;
 
 impl Paths {
-    /// Lets RTSP clients publish. Called once, on the runtime.
-    pub fn accept_publishers(&self) {
-        let door = Door { paths: self.clone(), runtime: Handle::current() };
+    /// Lets RTSP clients publish. Called once, on the runtime. `host` decides who may.
+    pub fn accept_publishers(&self, host: Arc<dyn Host>) {
+        let door = Door { paths: self.clone(), runtime: Handle::current(), host };
         self.0.parts.rtsp.accept_publishers(Arc::new(door));
     }
 
@@ -87,14 +97,28 @@ impl Paths {
 struct Door {
     paths: Paths,
     runtime: Handle,
+    host: Arc<dyn Host>,
 }
 
 impl Publishers for Door {
     fn announced(&self, path: &str, _: SocketAddr) -> Result<()> {
         match self.paths.0.closing.is_cancelled() {
             true => Err(closing()),
-            false => self.paths.may_be_published(path),
+            false => {
+                if self.paths.status(path).is_err() {
+                    self.host.missing(path, true);
+                }
+                self.paths.may_be_published(path)
+            }
         }
+    }
+
+    fn visited(&self, path: &str) -> Visit {
+        self.host.missing(path, false)
+    }
+
+    fn admitted(&self, guest: &Guest<'_>) -> Admission {
+        self.host.admits(guest)
     }
 
     fn published(&self, path: &str, publication: Publication) -> Result<()> {

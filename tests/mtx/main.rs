@@ -6,6 +6,8 @@ mod support;
 
 mod acting;
 mod contract;
+mod file;
+mod matching;
 mod metrics;
 mod people;
 mod playback;
@@ -19,8 +21,11 @@ use support::{Service, peers::run};
 /// What came back.
 #[derive(Debug)]
 pub struct Reply {
+    /// The status.
     pub status: u16,
+    /// The headers, their names in small letters.
     pub headers: BTreeMap<String, String>,
+    /// What is below them.
     pub body: String,
 }
 

@@ -5,7 +5,10 @@ use serde_json::json;
 use super::{
     ask, contract, curl, done, get,
     shape::check,
-    support::{Camera, PATIENCE, SMALL, Service, peers::ffprobe},
+    support::{
+        Camera, PATIENCE, SMALL, Service,
+        peers::{ffprobe, run},
+    },
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -69,5 +72,40 @@ async fn a_reader_is_told_and_sent_off() {
     tokio::time::timeout(PATIENCE, reader.wait()).await.expect("it is sent off").unwrap();
     while get(&service, "/rtspsessions/list").await["itemCount"] != 0 {}
     assert_eq!(ask(&service, "GET", &format!("/rtspsessions/get/{id}"), "").await.status, 404);
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rtsp_is_read_and_published_by_those_who_may() {
+    let service = Service::start(SMALL).await;
+    service.plug(&Camera::usb(0, "1.1", None)).await;
+    service.streaming("camera0").await;
+    done(&service, "POST", "/config/paths/add/door", r#"{"source":"/dev/video0"}"#).await;
+    done(&service, "POST", "/config/paths/add/studio", "{}").await;
+    let users = r#"{"authInternalUsers":[{"user":"any","permissions":[{"action":"api"}]},
+        {"user":"me","pass":"pw","permissions":[{"action":"read","path":"~^(camera0|door)$"},{"action":"publish","path":"studio"}]}]}"#;
+    done(&service, "PATCH", "/config/global/patch", users).await;
+    let of = |user: &str, path: &str| service.url(path).replace("//", &format!("//{user}"));
+    for transport in ["tcp", "udp"] {
+        for path in ["camera0", "door"] {
+            let video = ffprobe(&of("me:pw@", path), &["-rtsp_transport", transport]).await.unwrap();
+            assert_eq!(video["width"], 640, "{path}");
+        }
+    }
+    for user in ["", "me:no@"] {
+        let refused = ffprobe(&of(user, "camera0"), &["-rtsp_transport", "tcp"]).await.unwrap_err();
+        assert!(refused.contains("401"), "{refused}");
+    }
+    let publish = |url: String| {
+        let pictures = ["-v", "error", "-f", "lavfi", "-i", "testsrc=size=320x240:rate=25", "-frames:v", "10"];
+        let coding = ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p"];
+        let arguments = [&pictures[..], &coding, &["-f", "rtsp", "-rtsp_transport", "tcp", &url]].concat();
+        arguments.into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    for (url, may) in [(of("me:pw@", "studio"), true), (of("me:pw@", "camera0"), false), (of("", "studio"), false)] {
+        let arguments = publish(url.clone());
+        let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+        assert_eq!(run("ffmpeg", &arguments).await.is_ok(), may, "{url}");
+    }
     service.stop().await;
 }

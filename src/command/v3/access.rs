@@ -12,6 +12,8 @@ use crate::{
 
 /// Checks of passwords at once; more wait. A password hashed with Argon2 takes a core and megabytes for a while.
 pub(super) const CHECKS: usize = 2;
+/// The user that this service is to itself, where it reads its own streams.
+pub(super) const OURSELVES: &str = "camera-service";
 /// The longest that somebody with wrong credentials waits for the answer, so that guessing takes its time.
 const LONGEST_WAIT: Duration = Duration::from_secs(4);
 
@@ -42,23 +44,31 @@ impl Shown {
 pub async fn admit(gateway: &Arc<Gateway>, address: IpAddr, shown: Shown, action: Action, path: &str) -> Answer<()> {
     let nothing = shown.is_nothing();
     let asking = Asking { address, action, path: path.to_owned(), user: shown.user, pass: shown.pass };
-    let users = gateway.engine.users();
-    let admitted = {
-        // Closed by nobody.
-        let _turn = gateway.engine.checks.acquire().await;
-        spawn_blocking(move || users.admit(&asking)).await.unwrap_or(false)
-    };
+    let admitted = may(gateway, asking).await;
     match (admitted, nothing) {
         (true, _) => Ok(()),
         (false, true) => Err(Refusal::Unknown { ask: true }),
         (false, false) => {
             tracing::warn!(%address, ?action, path, "wrong credentials");
-            tokio::select! {
-                () = sleep(pause()) => {}
-                () = gateway.stopping.cancelled() => {}
-            }
+            wait(gateway).await;
             Err(Refusal::Unknown { ask: false })
         }
+    }
+}
+
+/// Whether one of the users may.
+pub(super) async fn may(gateway: &Gateway, asking: Asking) -> bool {
+    let users = gateway.engine.users();
+    // Closed by nobody.
+    let _turn = gateway.engine.checks.acquire().await;
+    spawn_blocking(move || users.admit(&asking)).await.unwrap_or(false)
+}
+
+/// What wrong credentials cost.
+pub(super) async fn wait(gateway: &Gateway) {
+    tokio::select! {
+        () = sleep(pause()) => {}
+        () = gateway.stopping.cancelled() => {}
     }
 }
 

@@ -2,25 +2,32 @@
 
 use std::{collections::BTreeMap, sync::PoisonError, time::Duration};
 
-use super::{Answer, Refusal, config::is_reserved};
+use super::{
+    Answer, Refusal,
+    access::OURSELVES,
+    config::{is_reserved, present},
+};
 use crate::{
     command::Gateway,
     id::CameraId,
     mtx::{Conf, Set},
     output::recorder::RecordingFormat,
-    path::{PathSettings, RecordingRequest, Running},
+    path::{PathSettings, Publishing, RecordingRequest, Running},
     pipeline::{CaptureRequest, Source, Wanted},
     rtsp_url::RtspUrl,
 };
 
 /// Keys of a path that do something here. What is set of others is kept and shown.
-const PATH_KEYS: [&str; 10] = [
+const PATH_KEYS: [&str; 13] = [
     "name",
     "source",
     "sourceOnDemand",
     "sourceOnDemandStartTimeout",
     "sourceOnDemandCloseAfter",
     "maxReaders",
+    "fallback",
+    "overridePublisher",
+    "sourceRedirect",
     "rpiCameraCamID",
     "record",
     "recordFormat",
@@ -32,29 +39,40 @@ const GLOBAL_KEYS: [&str; 3] = ["authInternalUsers", "apiAllowOrigins", "apiTrus
 
 /// What a path of its own needs to stream.
 #[derive(Debug, PartialEq)]
-struct Served {
-    url: RtspUrl,
-    on_demand: bool,
-    start_timeout: Duration,
-    close_after: Duration,
+enum Served {
+    /// It is pulled from somewhere.
+    Pulled { url: RtspUrl, on_demand: bool, start_timeout: Duration, close_after: Duration },
+    /// Somebody publishes to it.
+    Published(Publishing),
 }
 
 impl Served {
-    /// `None`: nothing is pulled for this path.
-    fn new(gateway: &Gateway, path: &Set) -> Option<Self> {
-        let device = device(path);
+    /// `None`: nothing streams on this path.
+    fn new(gateway: &Gateway, name: &str, path: &Set, groups: &[String]) -> Option<Self> {
+        let (device, source) = (device(path), path.text("source"));
         let url = match &device {
             Some(device) => at_camera(gateway, device)?,
-            None => RtspUrl::parse(path.text("source")).ok()?,
+            None if source == "publisher" => {
+                let newest = path.flag("overridePublisher");
+                return Some(Self::Published(if newest { Publishing::Newest } else { Publishing::First }));
+            }
+            None => RtspUrl::parse(&filled(source, name, groups)).ok()?,
         };
-        let times = match path.text("source") {
+        let times = match source {
             "publisher" => ["runOnDemandStartTimeout", "runOnDemandCloseAfter"],
             _ => ["sourceOnDemandStartTimeout", "sourceOnDemandCloseAfter"],
         };
         let [start_timeout, close_after] = times.map(|key| path.time(key).duration());
-        let on_demand = path.flag("sourceOnDemand") || path.text("source") == "publisher";
-        Some(Self { url, on_demand, start_timeout, close_after })
+        let on_demand = path.flag("sourceOnDemand") || source == "publisher";
+        Some(Self::Pulled { url, on_demand, start_timeout, close_after })
     }
+}
+
+/// A source with the path's name for `$MTX_PATH` and what an expression's groups matched for `$G1`, `$G2` and so on.
+fn filled(source: &str, name: &str, groups: &[String]) -> String {
+    let numbered = groups.iter().enumerate().skip(1).rev();
+    let filled = numbered.fold(source.to_owned(), |text, (at, group)| text.replace(&format!("$G{at}"), group));
+    filled.replace("$MTX_PATH", name)
 }
 
 /// The camera that a path under another name stands for: its node, or its name. Of a command of ffmpeg that would take a
@@ -80,46 +98,64 @@ fn at_camera(gateway: &Gateway, device: &str) -> Option<RtspUrl> {
     let name = gateway.cameras.find(device).ok()?;
     let address = &gateway.engine.rtsp;
     let host = if address.starts_with(':') { "127.0.0.1" } else { "" };
-    RtspUrl::parse(&format!("rtsp://{host}{address}/{name}")).ok()
+    RtspUrl::parse(&format!("rtsp://{OURSELVES}:{}@{host}{address}/{name}", gateway.engine.own_pass)).ok()
 }
 
 /// Refuses what cannot be: a stream of another machine under the name of a camera.
 pub(super) fn check(gateway: &Gateway, before: &Conf, after: &Conf) -> Answer<()> {
     for (name, path) in after.paths() {
         let is_new = before.path(&name).is_none_or(|before| before.text("source") != path.text("source"));
-        if is_new && !after.is_given(&name) && is_reserved(&name) && Served::new(gateway, &path).is_some() {
+        if is_new && !after.is_given(&name) && is_reserved(&name) && is_pulled(gateway, &name, &path) {
             return Err(Refusal::Invalid(format!("'{name}' is the name of a camera, which is its source")));
         }
     }
     Ok(())
 }
 
-/// Does what has to be done after a change.
-pub(super) async fn differences(gateway: &Gateway, before: &Conf, after: &Conf) {
-    tell_unused(gateway, before, after);
-    let mut old: BTreeMap<_, _> = before.paths().into_iter().collect();
-    for (name, path) in after.paths() {
-        let was = old.remove(&name);
-        match after.is_given(&name) {
+/// Makes what streams and is recorded what the configuration says now. What is so already is left alone, so this may be
+/// done at any time; whoever does it has the turn.
+pub(super) async fn reconcile(gateway: &Gateway) {
+    let conf = present(gateway);
+    let mut old = std::mem::take(&mut *gateway.engine.applied.lock().unwrap_or_else(PoisonError::into_inner));
+    let mut applied = BTreeMap::new();
+    for (name, path) in conf.paths() {
+        let given = conf.as_given(&name);
+        let is_given = given.is_some();
+        // Of a path of its own the service has done what it says itself.
+        let was = old.remove(&name).filter(|was| was.is_given == is_given).map(|was| was.path).or(given);
+        match is_given {
             true => run(gateway, &name, was.as_ref(), &path).await,
             false => serve(gateway, &name, was.as_ref(), Some(&path)).await,
         }
-        if let Ok(most) = usize::try_from(path.int("maxReaders")) {
-            gateway.paths.rtsp().limit_readers(&name, (most > 0).then_some(most));
-        }
+        limit(gateway, &name, &path);
         record(gateway, &name, was.as_ref(), &path).await;
+        applied.insert(name, Applied { is_given, path });
     }
-    for (name, path) in old {
+    for (name, was) in old {
         gateway.paths.rtsp().limit_readers(&name, None);
-        if !before.is_given(&name) {
-            serve(gateway, &name, Some(&path), None).await;
+        if !was.is_given {
+            serve(gateway, &name, Some(&was.path), None).await;
         }
     }
+    *gateway.engine.applied.lock().unwrap_or_else(PoisonError::into_inner) = applied;
+}
+
+/// What was done of a path.
+pub(super) struct Applied {
+    is_given: bool,
+    path: Set,
+}
+
+fn is_pulled(gateway: &Gateway, name: &str, path: &Set) -> bool {
+    matches!(Served::new(gateway, name, path, &[]), Some(Served::Pulled { .. }))
 }
 
 /// Starts, stops or exchanges what a path of its own streams. Its readers leave when it changes.
 async fn serve(gateway: &Gateway, name: &str, was: Option<&Set>, is: Option<&Set>) {
-    let served = |path| Served::new(gateway, path);
+    if !is_plain(name) || is_reserved(name) {
+        return;
+    }
+    let served = |path| Served::new(gateway, name, path, &[]);
     // It may be that its camera was not there.
     let is_there = gateway.paths.status(name).is_ok();
     let (was, is) = (was.filter(|_| is_there).and_then(served), is.and_then(served));
@@ -131,18 +167,44 @@ async fn serve(gateway: &Gateway, name: &str, was: Option<&Set>, is: Option<&Set
     {
         tracing::debug!(path = name, "{}", error.chain());
     }
-    let Some(served) = is else { return };
-    let settings = PathSettings {
-        always_on: !served.on_demand,
-        start_timeout: served.start_timeout,
-        close_after: served.close_after,
-        auto_record: None,
-        ..gateway.external.path_settings()
-    };
-    gateway.paths.add(name, settings);
-    let request = CaptureRequest { source: Source::Rtsp { url: served.url }, wanted: Wanted::default() };
-    if let Err(error) = gateway.paths.set_source(name, Some(request)).await {
-        tracing::debug!(path = name, "{}", error.chain());
+    if let Some(served) = is {
+        start(gateway, name, served).await;
+    }
+}
+
+/// Starts what a path streams that a regular expression has matched.
+pub(super) async fn serve_matched(gateway: &Gateway, name: &str, set: &Set, groups: &[String]) {
+    if let Some(served) = Served::new(gateway, name, set, groups).filter(|_| !is_reserved(name)) {
+        start(gateway, name, served).await;
+        limit(gateway, name, set);
+        record(gateway, name, None, set).await;
+    }
+}
+
+async fn start(gateway: &Gateway, name: &str, served: Served) {
+    let usual = PathSettings { auto_record: None, ..gateway.external.path_settings() };
+    match served {
+        Served::Published(publishing) => {
+            gateway.paths.add(name, PathSettings { always_on: true, publishing, ..usual });
+        }
+        Served::Pulled { url, on_demand, start_timeout, close_after } => {
+            gateway.paths.add(name, PathSettings { always_on: !on_demand, start_timeout, close_after, ..usual });
+            let request = CaptureRequest { source: Source::Rtsp { url }, wanted: Wanted::default() };
+            if let Err(error) = gateway.paths.set_source(name, Some(request)).await {
+                tracing::debug!(path = name, "{}", error.chain());
+            }
+        }
+    }
+}
+
+/// Whether an entry is a path, and no expression that stands for many.
+pub(super) fn is_plain(name: &str) -> bool {
+    !name.starts_with('~') && !["all", "all_others"].contains(&name)
+}
+
+fn limit(gateway: &Gateway, name: &str, path: &Set) {
+    if let Ok(most) = usize::try_from(path.int("maxReaders")) {
+        gateway.paths.rtsp().limit_readers(name, (most > 0).then_some(most));
     }
 }
 
@@ -185,7 +247,7 @@ fn request(gateway: &Gateway, path: &Set) -> RecordingRequest {
 }
 
 /// Says once of each key that was set and does nothing.
-fn tell_unused(gateway: &Gateway, before: &Conf, after: &Conf) {
+pub(super) fn tell_unused(gateway: &Gateway, before: &Conf, after: &Conf) {
     let mut told = gateway.engine.told.lock().unwrap_or_else(PoisonError::into_inner);
     let mut tell = |before: &Set, after: &Set, used: &[&str]| {
         for key in after.names().filter(|key| !used.contains(key) && before.get(key) != after.get(key)) {

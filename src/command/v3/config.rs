@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Answer, List, Page, Refusal, apply};
+use super::{Answer, List, Page, Refusal, apply, matched};
 use crate::{
     command::Gateway,
     id::{CameraId, TEST_PATTERN},
@@ -91,7 +91,7 @@ pub(super) fn present(gateway: &Gateway) -> Conf {
 }
 
 /// Makes a change and what follows from it, in a task of its own: whoever hangs up half way leaves no half of it.
-async fn change(
+pub(super) async fn change(
     gateway: &Arc<Gateway>,
     how: impl FnOnce(&Conf) -> Result<Conf, Refused> + Send + 'static,
 ) -> Answer<()> {
@@ -105,7 +105,9 @@ async fn change(
         })?;
         apply::check(&gateway, &before, &after)?;
         gateway.engine.put(after.clone());
-        apply::differences(&gateway, &before, &after).await;
+        apply::tell_unused(&gateway, &before, &after);
+        matched::changed(&gateway, &before, &after).await;
+        apply::reconcile(&gateway).await;
         Ok(())
     });
     work.await.unwrap_or_else(|_| Err(Refusal::Invalid("terminated".into())))

@@ -7,18 +7,22 @@
 mod access;
 mod apply;
 mod config;
+mod file;
+mod matched;
 mod metrics;
 pub mod moment;
 mod own_metrics;
 mod page;
 mod paths;
 mod playback;
+mod porter;
 mod ports;
 mod recordings;
 mod sessions;
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::SystemTime,
 };
@@ -28,18 +32,26 @@ pub use config::{
     add_path, delete_path, edit_path, global, patch_global, patch_path, patch_path_defaults, path, path_defaults,
     path_list, replace_path,
 };
+pub use file::keep;
+use matched::missing;
 pub use metrics::{Wanted, metrics};
 pub use moment::Moment;
 pub use page::{List, Page};
 pub use paths::{Path, path_state, path_states, stop_path};
 pub use playback::{film, playable, recorded};
+pub use porter::Porter;
 pub use ports::Ports;
 pub use recordings::{Recording, delete_segment, recording, recordings};
 use serde::Serialize;
 pub use sessions::{Connection, Session, connection, connections, kick, session, sessions};
 use tokio::sync::{Mutex as Turn, Semaphore};
+use uuid::Uuid;
 
-use crate::mtx::{Conf, Set, Users, Value, global_keys};
+use self::apply::Applied;
+use crate::{
+    error::Result,
+    mtx::{Conf, Set, Users, Value, global_keys},
+};
 
 /// The version of MediaMTX whose replies these are.
 const VERSION: &str = "v1.20.1";
@@ -59,7 +71,7 @@ pub enum Refusal {
 }
 
 /// Shorthand for what can be refused.
-pub type Answer<T> = Result<T, Refusal>;
+pub type Answer<T> = std::result::Result<T, Refusal>;
 
 /// The reply to what was done.
 #[derive(Debug, Serialize)]
@@ -96,6 +108,14 @@ pub struct Engine {
     started: SystemTime,
     /// Where RTSP is served.
     rtsp: String,
+    /// By which the service is known there to itself.
+    own_pass: String,
+    /// Paths that were made for an entry that is a regular expression, and the entry.
+    matched: Mutex<BTreeMap<String, String>>,
+    /// What was done of each path.
+    applied: Mutex<BTreeMap<String, Applied>>,
+    /// The configuration file, where there is one.
+    file: Option<PathBuf>,
     /// Keys of which it was said that they do nothing.
     told: Mutex<HashSet<String>>,
     /// Checks of passwords under way. Each may take a core for a second.
@@ -103,8 +123,9 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// At the start of the service.
-    pub fn new(served: Served) -> Self {
+    /// At the start of the service. `file` is where MediaMTX's configuration is, if anywhere; blocks on the disk for it.
+    /// Error: it cannot be read, or says something that cannot be.
+    pub fn new(served: Served, file: Option<PathBuf>) -> Result<Self> {
         let text = |text: String| Value::Text(text);
         let off = ["rtmp", "hls", "webrtc", "srt", "moq"];
         let given = off.iter().fold(global_keys(), |given, key| given.with(key, Value::Flag(false)));
@@ -120,14 +141,20 @@ impl Engine {
         let given = given
             .with("rtspAddress", text(served.rtsp.clone()))
             .with("rtspTransports", Value::Texts(vec!["tcp".into(), "udp".into()]));
-        Self {
-            conf: Mutex::new(Arc::new(Conf::new(given))),
+        let conf = Conf::new(given);
+        let conf = file.as_deref().map(|file| file::load(&conf, file)).transpose()?.unwrap_or(conf);
+        Ok(Self {
+            conf: Mutex::new(Arc::new(conf)),
             turn: Turn::default(),
             started: SystemTime::now(),
             rtsp: served.rtsp,
+            own_pass: Uuid::new_v4().to_string(),
+            matched: Mutex::default(),
+            applied: Mutex::default(),
+            file,
             told: Mutex::default(),
             checks: Semaphore::new(access::CHECKS),
-        }
+        })
     }
 
     /// `info`.

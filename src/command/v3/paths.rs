@@ -1,12 +1,19 @@
 //! Paths as they are: source, tracks, readers, counters.
 
+use std::{collections::BTreeMap, sync::PoisonError};
+
 use serde::Serialize;
 
-use super::{Answer, List, Moment, Page, Refusal, apply::device, config::present};
+use super::{
+    Answer, List, Moment, Page, Refusal,
+    apply::{device, is_plain},
+    config::present,
+};
 use crate::{
     command::Gateway,
     frame::Codec,
     mtx::{Conf, Set},
+    output::rtsp::SessionState,
     path::PathStatus,
     stream::Stream,
 };
@@ -60,19 +67,34 @@ struct Props {
     level: String,
 }
 
-/// Every path that is configured by its name, streaming or not, by name.
+/// Every path that is configured by its name, streaming or not, and those that an expression has matched; by name.
 pub fn path_states(gateway: &Gateway, page: Page) -> List<Path> {
     let conf = present(gateway);
-    let plain = |name: &str| !name.starts_with('~') && !["all", "all_others"].contains(&name);
-    let paths = conf.paths().into_iter().filter(|(name, _)| plain(name));
-    page.of(paths.map(|(name, set)| describe(gateway, &conf, name, &set)).collect())
+    let own = conf.paths().into_iter().filter(|(name, _)| is_plain(name));
+    let mut all: Vec<_> = own.map(|(name, set)| (name.clone(), name, set)).collect();
+    for (name, conf_name) in matched(gateway) {
+        if let Some(set) = conf.path(&conf_name) {
+            all.push((name, conf_name, set));
+        }
+    }
+    all.sort_by(|a, b| a.0.cmp(&b.0));
+    page.of(all.into_iter().map(|(name, conf_name, set)| describe(gateway, &conf, name, conf_name, &set)).collect())
 }
 
 /// One of them. Error: there is none.
 pub fn path_state(gateway: &Gateway, name: &str) -> Answer<Path> {
     let conf = present(gateway);
-    let set = conf.path(name).ok_or(Refusal::NotFound("path not found"))?;
-    Ok(describe(gateway, &conf, name.to_owned(), &set))
+    let conf_name = match is_plain(name).then(|| conf.path(name)).flatten() {
+        Some(_) => Some(name.to_owned()),
+        None => matched(gateway).remove(name),
+    };
+    let found = conf_name.and_then(|conf_name| conf.path(&conf_name).map(|set| (conf_name, set)));
+    let (conf_name, set) = found.ok_or(Refusal::NotFound("path not found"))?;
+    Ok(describe(gateway, &conf, name.to_owned(), conf_name, &set))
+}
+
+fn matched(gateway: &Gateway) -> BTreeMap<String, String> {
+    gateway.engine.matched.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
 /// Stops what runs on demand and nobody reads, as earlier programs could ask. Error: there is no such path.
@@ -85,22 +107,28 @@ pub async fn stop_path(gateway: &Gateway, name: &str) -> Answer<()> {
     Ok(())
 }
 
-fn describe(gateway: &Gateway, conf: &Conf, name: String, set: &Set) -> Path {
+fn describe(gateway: &Gateway, conf: &Conf, name: String, conf_name: String, set: &Set) -> Path {
     let status = gateway.paths.status(&name).ok();
     let stream = status.as_ref().and_then(|status| status.stream.clone()).filter(|stream| !stream.is_closed());
     let since = status.as_ref().filter(|_| stream.is_some()).and_then(|status| status.streaming_since).map(Moment);
-    let readers = gateway.paths.rtsp().sessions().into_iter().filter(|session| session.playing && session.path == name);
-    let mut readers: Vec<_> = readers.map(|session| End { kind: "rtspSession", id: session.id.to_string() }).collect();
-    readers.sort_by(|a, b| a.id.cmp(&b.id));
+    let mut sessions = gateway.paths.rtsp().sessions();
+    sessions.retain(|session| session.path == name);
+    sessions.sort_by_key(|session| session.id.to_string());
+    let ends = |state| {
+        let sessions = sessions.iter().filter(move |session| session.state == state);
+        sessions.map(|session| End { kind: "rtspSession", id: session.id.to_string() })
+    };
+    let readers: Vec<_> = ends(SessionState::Reads).collect();
     let (received, sent) = match &stream {
         Some(stream) => (stream.stats().bytes, gateway.paths.readers(&name).packet_bytes_sent),
         None => (0, 0),
     };
-    let source = source(conf, &name, set, status.as_ref());
+    let publisher = ends(SessionState::Publishes).next().filter(|_| stream.is_some());
+    let source = publisher.or_else(|| source(conf, &name, set, status.as_ref()));
     // MediaMTX calls a source online as soon as it is there; so it is written when there is one.
     let online = stream.is_some();
     Path {
-        conf_name: name.clone(),
+        conf_name,
         ready: stream.is_some(),
         ready_time: since,
         available: stream.is_some(),

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{Answer, List, Moment, Page, Refusal};
 use crate::{
     command::Gateway,
-    output::rtsp::{ConnectionInfo, SessionInfo, Transport},
+    output::rtsp::{ConnectionInfo, SessionInfo, SessionState, Transport},
 };
 
 /// A connection.
@@ -33,9 +33,9 @@ impl From<ConnectionInfo> for Connection {
             remote_addr: info.remote.to_string(),
             session: info.session,
             tunnel: "none",
-            inbound_bytes: 0,
+            inbound_bytes: info.bytes_received,
             outbound_bytes: info.bytes_sent,
-            bytes_received: 0,
+            bytes_received: info.bytes_received,
             bytes_sent: info.bytes_sent,
         }
     }
@@ -96,7 +96,11 @@ impl From<SessionInfo> for Session {
             id: info.id,
             created: Moment(info.created),
             remote_addr: info.remote.to_string(),
-            state: if info.playing { "read" } else { "idle" },
+            state: match info.state {
+                SessionState::Idle => "idle",
+                SessionState::Reads => "read",
+                SessionState::Publishes => "publish",
+            },
             path: info.path,
             query: info.query,
             user: "",
@@ -108,9 +112,9 @@ impl From<SessionInfo> for Session {
             }),
             profile: info.transport.map(|_| "AVP"),
             conns: [info.connection],
-            inbound_bytes: 0,
-            inbound_rtp_packets: 0,
-            inbound_rtp_packets_lost: 0,
+            inbound_bytes: info.bytes_received,
+            inbound_rtp_packets: info.packets_received,
+            inbound_rtp_packets_lost: info.packets_lost,
             inbound_rtp_packets_in_error: 0,
             inbound_rtp_packets_jitter: 0,
             inbound_rtcp_packets: 0,
@@ -120,11 +124,11 @@ impl From<SessionInfo> for Session {
             outbound_rtp_packets_reported_lost: 0,
             outbound_rtp_packets_discarded: 0,
             outbound_rtcp_packets: 0,
-            bytes_received: 0,
+            bytes_received: info.bytes_received,
             bytes_sent: info.bytes_sent,
-            rtp_packets_received: 0,
+            rtp_packets_received: info.packets_received,
             rtp_packets_sent: info.packets_sent,
-            rtp_packets_lost: 0,
+            rtp_packets_lost: info.packets_lost,
             rtp_packets_in_error: 0,
             rtp_packets_jitter: 0,
             rtcp_packets_received: 0,

@@ -112,15 +112,19 @@ impl State {
     /// A session knows what it is for.
     fn set_up(&self, connection: u64, context: &RTSPContext) {
         let (Some(session), Some(url)) = (context.session(), context.uri()) else { return };
-        let whole = path(url);
-        // Behind the path stands which of its streams is meant.
-        let mount = self.mount_of(&whole).or_else(|| self.mount_of(whole.rsplit_once('/')?.0));
-        let Some(mount) = mount else { return };
+        let name = self.path_of(url);
         let mut connections = lock(&self.connections);
         let sessions = connections.get_mut(&connection).map(|known| &mut known.sessions);
         if let Some(known) = sessions.into_iter().flatten().find(|known| known.session == *session) {
-            known.path.clone_from(&mount.name);
+            known.path = name;
         }
+    }
+
+    /// The name of the path that a URL is about. Behind it may stand which of its streams is meant.
+    pub(super) fn path_of(&self, url: &RTSPUrl) -> String {
+        let whole = path(url);
+        let mount = self.mount_of(&whole).or_else(|| self.mount_of(whole.rsplit_once('/')?.0));
+        mount.map_or_else(|| whole.trim_matches('/').to_owned(), |mount| mount.name.clone())
     }
 
     fn about_to_play(&self, context: &RTSPContext) -> RTSPStatusCode {

@@ -4,6 +4,7 @@
 //! the log; it does not tell who is at the other end. What a connection asks for is `client`.
 
 use std::{
+    collections::HashSet,
     io,
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     os::fd::{AsRawFd, OwnedFd},
@@ -33,6 +34,8 @@ pub(super) struct Connection {
     pub(super) touched: Instant,
     /// What it has asked about.
     pub(super) mounts: Vec<Weak<Mount>>,
+    /// Paths that it has shown to be allowed to have.
+    pub(super) may: HashSet<String>,
     /// The query of the URL it asked about last.
     pub(super) query: String,
     pub(super) sessions: Vec<Session>,
@@ -173,6 +176,7 @@ impl State {
             socket: own,
             touched: Instant::now(),
             mounts: Vec::new(),
+            may: HashSet::new(),
             query: String::new(),
             sessions: Vec::new(),
             id: Uuid::new_v4(),

@@ -3,16 +3,25 @@
 //! gst-rtsp-server asks its `GstRTSPAuth` first. Its signals would come too late for an ANNOUNCE: the media is made
 //! before they are emitted (GStreamer 1.22).
 
-use std::sync::{Arc, OnceLock, Weak};
+use std::{
+    collections::HashMap,
+    sync::{Arc, OnceLock, Weak},
+};
 
+use base64::{Engine, prelude::BASE64_STANDARD};
 use gst::{
     glib,
     glib::{subclass::prelude::*, translate::ToGlibPtr},
 };
-use gst_rtsp::{RTSPMethod, RTSPStatusCode};
+use gst_rtsp::{RTSPAuthMethod, RTSPHeaderField, RTSPMethod, RTSPStatusCode};
 use gst_rtsp_server::{RTSPContext, prelude::*, subclass::prelude::*};
 
-use super::server::State;
+use super::{
+    connection::Connection,
+    lock,
+    publish::{Admission, Guest},
+    server::State,
+};
 
 /// The question about a request's method and URL (`GST_RTSP_AUTH_CHECK_URL`).
 const URL: &str = "auth.check.url";
@@ -38,11 +47,28 @@ mod imp {
         fn check(&self, context: &RTSPContext, question: &glib::GString) -> bool {
             let state = self.state.get().and_then(Weak::upgrade);
             let (Some(state), URL) = (state, question.as_str()) else { return true };
-            let status = match method(context) {
-                RTSPMethod::ANNOUNCE => state.announce(context),
-                _ => RTSPStatusCode::Ok,
-            };
-            status == RTSPStatusCode::Ok || refuse(context, status)
+            let method = method(context);
+            let publishes = method == RTSPMethod::ANNOUNCE;
+            // Whoever has a session has been asked.
+            let asked = publishes
+                || method == RTSPMethod::DESCRIBE
+                || (method == RTSPMethod::SETUP && context.session().is_none());
+            if asked && !state.lets_in(context, publishes) {
+                return false;
+            }
+            match method {
+                RTSPMethod::ANNOUNCE => match state.announce(context) {
+                    RTSPStatusCode::Ok => true,
+                    status => answer(context, status, None),
+                },
+                RTSPMethod::DESCRIBE => match state.visit(context) {
+                    Some(place) => {
+                        answer(context, RTSPStatusCode::MoveTemporarily, Some((RTSPHeaderField::Location, &place)))
+                    }
+                    None => true,
+                },
+                _ => true,
+            }
         }
     }
 }
@@ -61,10 +87,54 @@ impl Door {
     }
 }
 
-/// Answers a request with this status, in place of handling it. False, as `check` says no.
-fn refuse(context: &RTSPContext, status: RTSPStatusCode) -> bool {
+impl State {
+    /// Whether whoever asks may have this path; if not, it is answered.
+    fn lets_in(&self, context: &RTSPContext, publishes: bool) -> bool {
+        let Some(publishers) = self.publishers.get() else { return true };
+        let known = context.client().and_then(|client| self.connection_of(client));
+        let (Some((connection, remote)), Some(url)) = (known, context.uri()) else { return true };
+        let name = self.path_of(url);
+        let kept = |connections: &HashMap<u64, Connection>| connections.get(&connection).map(|known| known.may.clone());
+        if kept(&lock(&self.connections)).is_some_and(|may| may.contains(&name)) && !publishes {
+            return true;
+        }
+        let shown = shown(context);
+        let shown = shown.as_ref().map(|(user, pass)| (user.as_str(), pass.as_str()));
+        match publishers.admitted(&Guest { path: &name, publishes, remote, shown }) {
+            Admission::Granted => {
+                if let Some(known) = lock(&self.connections).get_mut(&connection) {
+                    known.may.insert(name);
+                }
+                true
+            }
+            Admission::Ask => {
+                let ask = (RTSPHeaderField::WwwAuthenticate, "Basic realm=\"ipcam\"");
+                answer(context, RTSPStatusCode::Unauthorized, Some(ask))
+            }
+            Admission::Refused => {
+                answer(context, RTSPStatusCode::Unauthorized, None);
+                self.disconnect(&[connection]);
+                false
+            }
+        }
+    }
+}
+
+/// The name and password that a request shows (RFC 7617).
+fn shown(context: &RTSPContext) -> Option<(String, String)> {
+    let credentials = context.request()?.parse_auth_credentials();
+    let basic = credentials.iter().find(|shown| shown.scheme() == RTSPAuthMethod::Basic)?;
+    let text = String::from_utf8(BASE64_STANDARD.decode(basic.authorization()?).ok()?).ok()?;
+    text.split_once(':').map(|(user, pass)| (user.to_owned(), pass.to_owned()))
+}
+
+/// Answers a request in place of handling it. False, as `check` says no.
+fn answer(context: &RTSPContext, status: RTSPStatusCode, header: Option<(RTSPHeaderField, &str)>) -> bool {
     if let (Some(response), Some(client)) = (context.response(), context.client()) {
         response.init_response(status, context.request());
+        if let Some((field, value)) = header {
+            response.add_header(field, value);
+        }
         client.send_message(response, context.session());
     }
     false

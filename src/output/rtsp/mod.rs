@@ -42,8 +42,8 @@ use std::{
 
 use crate::{error::Result, stream::Stream};
 
-pub use people::{ConnectionInfo, SessionInfo};
-pub use publish::Publishers;
+pub use people::{ConnectionInfo, SessionInfo, SessionState};
+pub use publish::{Admission, Guest, Publishers, Visit};
 pub use server::RtspServer;
 
 /// How the server listens and what it puts up with.

@@ -1,15 +1,17 @@
 //! Who is connected, told to others, and sending them off.
 
 use std::{
+    collections::HashMap,
     net::SocketAddr,
     sync::atomic::{AtomicU64, Ordering},
     time::SystemTime,
 };
 
-use gst_rtsp_server::prelude::*;
+use gst_rtsp_server::{RTSPClient, prelude::*};
 use uuid::Uuid;
 
 use super::{RtspServer, Transport, lock, packets::Parcel};
+use crate::media::publication::Publication;
 
 /// What went out to a session.
 #[derive(Default)]
@@ -38,6 +40,8 @@ pub struct ConnectionInfo {
     pub session: Option<Uuid>,
     /// Bytes of RTP packets that were written into it. What RTSP itself says is not counted.
     pub bytes_sent: u64,
+    /// The same of those that came out of it.
+    pub bytes_received: u64,
 }
 
 /// A session.
@@ -57,12 +61,29 @@ pub struct SessionInfo {
     pub query: String,
     /// How the frames reach it, once it has played.
     pub transport: Option<Transport>,
-    /// Whether it plays.
-    pub playing: bool,
+    /// What it does.
+    pub state: SessionState,
     /// RTP packets that went out to it.
     pub packets_sent: u64,
     /// Their bytes, headers of RTP included.
     pub bytes_sent: u64,
+    /// RTP packets that it published.
+    pub packets_received: u64,
+    /// Of those the ones that no pipeline took in time.
+    pub packets_lost: u64,
+    /// Their bytes, headers of RTP included.
+    pub bytes_received: u64,
+}
+
+/// What a session does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionState {
+    /// It was set up, and nothing flows.
+    Idle,
+    /// It plays.
+    Reads,
+    /// It records, as RTSP has it.
+    Publishes,
 }
 
 impl RtspServer {
@@ -78,7 +99,8 @@ impl RtspServer {
                 created: known.created,
                 remote: known.remote,
                 session: own.max_by_key(|session| session.created).map(|session| session.id),
-                bytes_sent: in_it.map(|session| session.bytes_sent).sum(),
+                bytes_sent: in_it.clone().map(|session| session.bytes_sent).sum(),
+                bytes_received: in_it.map(|session| session.bytes_received).sum(),
             }
         });
         told.collect()
@@ -87,33 +109,46 @@ impl RtspServer {
     /// Every session, in no order.
     pub fn sessions(&self) -> Vec<SessionInfo> {
         let readers: Vec<_> = self.state.feeds().iter().flat_map(|feed| feed.readers()).collect();
-        let mut alive = Vec::new();
+        let publishing = lock(&self.state.publishing);
+        let published = publishing.iter().filter(|known| !known.publication.is_over());
+        let published: HashMap<_, _> = published.map(|known| (known.connection, known.publication.clone())).collect();
+        drop(publishing);
         let connections = lock(&self.state.connections);
-        let mut told = Vec::new();
-        for known in connections.values() {
-            for own in &known.sessions {
-                let Some(session) = own.session.upgrade() else { continue };
-                let name = session.sessionid();
-                let reader = readers.iter().find(|reader| name.as_deref() == Some(reader.session.as_str()));
-                told.push(SessionInfo {
+        let known = connections.iter().flat_map(|(number, known)| {
+            known.sessions.iter().filter_map(|own| {
+                let publication = published.get(number).filter(|_| !own.path.is_empty());
+                let told = SessionInfo {
                     id: own.id,
                     created: own.created,
                     connection: known.id,
                     remote: known.remote,
                     path: own.path.clone(),
                     query: own.query.clone(),
-                    transport: reader.map(|reader| reader.info.transport),
-                    playing: reader.is_some(),
+                    transport: None,
+                    state: if publication.is_some() { SessionState::Publishes } else { SessionState::Idle },
                     packets_sent: own.sent.packets.load(Ordering::Relaxed),
                     bytes_sent: own.sent.bytes.load(Ordering::Relaxed),
-                });
-                alive.push(session);
-            }
-        }
+                    packets_received: publication.map_or(0, Publication::packets),
+                    packets_lost: publication.map_or(0, Publication::lost),
+                    bytes_received: publication.map_or(0, Publication::bytes),
+                };
+                Some((own.session.upgrade()?, known.client.upgrade(), told))
+            })
+        });
+        let known: Vec<_> = known.collect();
         drop(connections);
-        // References that may turn out to be the last are dropped after the lock is.
-        drop(alive);
-        told
+        let told = known.into_iter().map(|(session, client, mut told)| {
+            let name = session.sessionid();
+            if let Some(reader) = readers.iter().find(|reader| name.as_deref() == Some(reader.session.as_str())) {
+                (told.state, told.transport) = (SessionState::Reads, Some(reader.info.transport));
+            } else if told.state == SessionState::Publishes {
+                let in_it =
+                    |client: RTSPClient| (0..=u8::MAX).any(|channel| client.stream_transport(channel).is_some());
+                told.transport = client.map(|client| if in_it(client) { Transport::Tcp } else { Transport::Udp });
+            }
+            told
+        });
+        told.collect()
     }
 
     /// Closes the connection of a session, and with it the session, soon. False if there is none.

@@ -44,12 +44,51 @@ pub trait Publishers: Send + Sync {
 
     /// From now on, until it ends, this is published to `path`. Error: as above.
     fn published(&self, path: &str, publication: Publication) -> Result<()>;
+
+    /// Whether somebody may read `path` or publish to it. Takes its time for wrong credentials.
+    fn admitted(&self, guest: &Guest<'_>) -> Admission;
+
+    /// Somebody wants to read `path`, where nothing is mounted. It may be mounted when this returns.
+    fn visited(&self, path: &str) -> Visit;
+}
+
+/// Somebody who wants something, and has to show who it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Guest<'a> {
+    /// The path.
+    pub path: &'a str,
+    /// To publish to it, or to read it.
+    pub publishes: bool,
+    /// From where.
+    pub remote: SocketAddr,
+    /// The name and the password, where some were shown.
+    pub shown: Option<(&'a str, &'a str)>,
+}
+
+/// Whether somebody may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// Yes.
+    Granted,
+    /// Not without credentials, of which none were shown.
+    Ask,
+    /// Not with these credentials.
+    Refused,
+}
+
+/// What a reader is told who wants to read what is not mounted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Visit {
+    /// What is there by now: 404, if it still is nothing.
+    Asked,
+    /// To go there: to a path of this server (`/name`), or a URL.
+    Elsewhere(String),
 }
 
 /// Who publishes on a connection.
 pub(super) struct Publisher {
-    connection: u64,
-    publication: Publication,
+    pub(super) connection: u64,
+    pub(super) publication: Publication,
 }
 
 thread_local! {
@@ -102,6 +141,24 @@ impl State {
         }
         ANNOUNCING.set(Some(connection));
         RTSPStatusCode::Ok
+    }
+
+    /// Somebody wants to read a path. Where to go instead, if anywhere.
+    pub(super) fn visit(&self, context: &RTSPContext) -> Option<String> {
+        let url = context.uri()?;
+        let name = path(url);
+        let publishers =
+            self.publishers.get().filter(|_| self.mount_of(&name).is_none_or(|mount| mount.is_placeholder))?;
+        match publishers.visited(name.trim_matches('/')) {
+            Visit::Asked => None,
+            Visit::Elsewhere(place) if place.starts_with('/') => {
+                let uri = url.request_uri();
+                let start = uri.find("://").map_or(0, |at| at + 3);
+                let host = uri[start..].find('/').map_or(uri.as_str(), |slash| &uri[..start + slash]);
+                Some(format!("{host}{place}"))
+            }
+            Visit::Elsewhere(place) => Some(place),
+        }
     }
 
     fn record(&self, connection: u64, context: &RTSPContext) -> RTSPStatusCode {

@@ -1,0 +1,101 @@
+//! MediaMTX's configuration file: read at the start and whenever it changes.
+//!
+//! What was set over the API is gone then, as with MediaMTX. A file that says something that cannot be is told of and
+//! changes nothing; MediaMTX would end.
+
+use std::{fs, path::Path, sync::Arc, time::Duration};
+
+use tokio::{task::spawn_blocking, time::MissedTickBehavior};
+
+use super::{apply, config};
+use crate::{
+    command::{Gateway, watched},
+    error::{Error, Kind, Result},
+    mtx::{Conf, Refused},
+    path::PathEvent,
+};
+
+/// The largest file that is read, in bytes.
+const LARGEST: u64 = 10 * 1024 * 1024;
+/// Time between two looks at the file.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// The configuration that a file describes. Blocks on the disk. Error: it cannot be read, or says something that cannot
+/// be.
+pub(super) fn load(conf: &Conf, file: &Path) -> Result<Conf> {
+    let wrong = |message: String| Error::new(Kind::Unsupported { feature: "configuration".into() }, message);
+    conf.read(&text(file)?).map_err(|message| wrong(format!("{}: {message}", file.display())))
+}
+
+fn text(file: &Path) -> Result<String> {
+    let failed = |error| {
+        Error::with_source(
+            Kind::Dependency { dependency: "disk".into() },
+            format!("{} cannot be read", file.display()),
+            error,
+        )
+    };
+    if fs::metadata(file).map_err(failed)?.len() > LARGEST {
+        return Err(failed(std::io::ErrorKind::FileTooLarge.into()));
+    }
+    fs::read_to_string(file).map_err(failed)
+}
+
+/// Keeps what streams and is recorded as the configuration says, until the service stops: also when a camera is plugged
+/// in for the first time, and when the file changes.
+pub async fn keep(gateway: Arc<Gateway>) {
+    let (mut paths, mut cameras) = (gateway.paths.events(), gateway.cameras.events());
+    let mut tick = tokio::time::interval(LOOK);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut seen = look(&gateway).await;
+    settle(&gateway).await;
+    loop {
+        let settled = |name: &str| {
+            let applied = gateway.engine.applied.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            applied.contains_key(name)
+        };
+        tokio::select! {
+            () = gateway.stopping.cancelled() => return,
+            event = paths.recv() => match event {
+                Ok(PathEvent::Changed { name }) if settled(&name) => {}
+                Ok(PathEvent::Changed { .. }) | Err(_) => settle(&gateway).await,
+                Ok(_) => {}
+            },
+            _ = cameras.recv() => settle(&gateway).await,
+            _ = tick.tick(), if gateway.engine.file.is_some() => {
+                let now = look(&gateway).await;
+                if now != seen {
+                    seen = now;
+                    reload(&gateway).await;
+                }
+            }
+        }
+    }
+}
+
+async fn settle(gateway: &Arc<Gateway>) {
+    let _turn = gateway.engine.turn.lock().await;
+    apply::reconcile(gateway).await;
+}
+
+async fn look(gateway: &Arc<Gateway>) -> Option<watched::Seen> {
+    let file = gateway.engine.file.clone()?;
+    spawn_blocking(move || watched::look(&file)).await.ok()
+}
+
+async fn reload(gateway: &Arc<Gateway>) {
+    let Some(file) = gateway.engine.file.clone() else { return };
+    let shown = file.display().to_string();
+    let read = match spawn_blocking(move || text(&file)).await {
+        Ok(Ok(read)) => read,
+        Ok(Err(error)) => return tracing::error!("{}; everything stays as it was", error.chain()),
+        Err(error) => return tracing::error!(%error, file = shown, "not read"),
+    };
+    let changed = config::change(gateway, move |conf| conf.read(&read).map_err(Refused::Invalid)).await;
+    match changed {
+        Ok(()) => tracing::info!(file = shown, "configuration read again"),
+        Err(refusal) => {
+            tracing::error!(file = shown, ?refusal, "the configuration is wrong; everything stays as it was")
+        }
+    }
+}

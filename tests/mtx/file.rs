@@ -1,0 +1,109 @@
+//! A configuration file of MediaMTX's: its paths act, it is read again when it changes, and a wrong one changes nothing.
+
+use std::{fs, path::Path};
+
+use camera_service::path::PathEvent;
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use super::{
+    ask, done, get,
+    support::{Camera, PATIENCE, SMALL, Service, configured},
+};
+
+/// A service that reads `text` as MediaMTX's configuration, and where that is.
+async fn start(text: &str) -> (Service, std::path::PathBuf) {
+    let (folder, file) = configured(SMALL);
+    let mediamtx = folder.path().join("mediamtx.yml");
+    fs::write(&mediamtx, text).unwrap();
+    let yaml = fs::read_to_string(&file).unwrap();
+    let with = format!("api_port: 0, config_file: {}", mediamtx.display());
+    fs::write(&file, yaml.replace("api_port: 0", &with)).unwrap();
+    (Service::start_in(folder, file).await, mediamtx)
+}
+
+/// Waits until the configuration has this path, or has it no more.
+async fn until(service: &Service, name: &str, there: bool) -> Value {
+    let look = async {
+        loop {
+            let reply = ask(service, "GET", &format!("/config/paths/get/{name}"), "").await;
+            if (reply.status == 200) == there {
+                return reply.json();
+            }
+        }
+    };
+    timeout(PATIENCE, look).await.expect("in time")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn its_paths_act_also_those_of_cameras_that_come_later() {
+    let text = "
+# as people write it
+logLevel: info
+hls: yes
+readTimeout: 20s
+authInternalUsers:
+- user: any
+  pass:
+  ips: []
+  permissions:
+  - action: api
+pathDefaults:
+  recordSegmentDuration: 30m
+paths:
+  camera0:
+    record: yes
+  door:
+    source: /dev/video0
+  all_others:
+";
+    let (service, file) = start(text).await;
+    let mut events = service.app.paths().events();
+    service.plug(&Camera::usb(0, "1.1", None)).await;
+    while !matches!(timeout(PATIENCE, events.recv()).await.unwrap().unwrap(), PathEvent::RecordingStarted { name, .. } if name == "camera0")
+    {
+    }
+    service.streaming("door").await;
+    let global = get(&service, "/config/global/get").await;
+    assert_eq!((&global["readTimeout"], &global["hls"]), (&json!("20s"), &json!(false)), "HLS is not served");
+    assert_eq!(get(&service, "/config/paths/get/camera0").await["recordSegmentDuration"], "1h0m0s");
+    assert_eq!(get(&service, "/config/paths/get/all_others").await["recordSegmentDuration"], "30m0s");
+
+    done(&service, "POST", "/config/paths/add/mine", "{}").await;
+    fs::write(&file, "paths: {gate: {source: redirect, sourceRedirect: /camera0}}").unwrap();
+    until(&service, "mine", false).await;
+    until(&service, "gate", true).await;
+    assert_eq!(ask(&service, "GET", "/paths/get/door", "").await.status, 404);
+    service.path("camera0", |status| status.stream.is_some()).await;
+    assert!(service.app.paths().status("camera0").unwrap().recording.is_none(), "nothing says that it is recorded");
+
+    // Wrong in one place: nothing of it counts. What comes after it does.
+    fs::write(&file, "paths: {gate: {}, other: {source: nonsense}}").unwrap();
+    done(&service, "POST", "/config/paths/add/mine", "{}").await;
+    fs::write(&file, "paths: {last: }").unwrap();
+    until(&service, "last", true).await;
+    until(&service, "other", false).await;
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_one_keeps_the_service_from_starting_and_says_why() {
+    let (folder, file) = configured(SMALL);
+    let mediamtx = folder.path().join("mediamtx.yml");
+    fs::write(&mediamtx, "paths: {a: {maxReader: 1}}").unwrap();
+    let why = run_with(&file, &mediamtx).await;
+    assert!(why.contains("mediamtx.yml: json: unknown field \"paths.a.maxReader\""), "{why}");
+    let why = run_with(&file, &folder.path().join("none.yml")).await;
+    assert!(why.contains("none.yml cannot be read"), "{why}");
+}
+
+/// What the service says that ends at once.
+async fn run_with(file: &Path, mediamtx: &Path) -> String {
+    let arguments = ["--config", &file.display().to_string(), "--mediamtx-config", &mediamtx.display().to_string()]
+        .map(str::to_owned);
+    let child =
+        tokio::process::Command::new(env!("CARGO_BIN_EXE_camera-service")).args(arguments).kill_on_drop(true).output();
+    let output = timeout(PATIENCE, child).await.expect("it ends").unwrap();
+    assert!(!output.status.success());
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}

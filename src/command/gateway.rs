@@ -176,7 +176,7 @@ impl Gateway {
     }
 
     /// Which files of a kind there are.
-    pub fn index(&self, kind: Kind) -> &Index {
+    pub fn index_of(&self, kind: Kind) -> &Index {
         match kind {
             Kind::Recording => &self.indexes.recordings,
             Kind::Snapshot => &self.indexes.snapshots,

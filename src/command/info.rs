@@ -46,7 +46,7 @@ impl Command for GetRecording {
     type Reply = RecordingInfo;
 
     async fn run(params: OneFile, caller: &Caller, gateway: &Gateway) -> Result<RecordingInfo> {
-        let entry = gateway.contents.film(params.filename, caller, gateway.index(Kind::Recording)).await?;
+        let entry = gateway.contents.film(params.filename, caller, gateway.index_of(Kind::Recording)).await?;
         let (film, name) = (entry.film().flatten(), &entry.stored.name);
         Ok(RecordingInfo {
             device: entry.device.as_deref().unwrap_or_default().to_owned(),

@@ -135,7 +135,7 @@ impl<L: Library> Command for List<L> {
         let device = params.device.as_deref().map(|device| gateway.find(device)).transpose()?;
         let Within(limit) = params.limit.unwrap_or(Within(USUAL_LIMIT));
         let Within(offset) = params.offset.unwrap_or(Within(0));
-        let (index, order) = (gateway.index(L::KIND).clone(), params.order.unwrap_or_default());
+        let (index, order) = (gateway.index_of(L::KIND).clone(), params.order.unwrap_or_default());
         let Page { files, total } = on_disk(move || {
             let device = device.as_deref();
             let oldest_first = order == Order::Oldest;
@@ -143,7 +143,7 @@ impl<L: Library> Command for List<L> {
         })
         .await?;
         if L::KIND == Kind::Recording {
-            gateway.contents.read_films(gateway.index(L::KIND), &files).await;
+            gateway.contents.read_films(gateway.index_of(L::KIND), &files).await;
         }
         let files = files.iter().map(|entry| File::new(L::KIND, entry, gateway));
         Ok(FileList { files: files.collect(), total, limit, offset })

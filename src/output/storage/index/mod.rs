@@ -353,7 +353,7 @@ impl Place {
 /// What a list tells of a plain file; `None`: it is another thing.
 fn stored(name: FileName, found: &fs::Metadata) -> Option<Stored> {
     let modified = found.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-    found.is_file().then(|| Stored { name, size: found.len(), modified })
+    found.is_file().then_some(Stored { name, size: found.len(), modified })
 }
 
 fn load(place: &Place) -> Saved {

@@ -382,7 +382,8 @@ fn systemd_names_the_state_directory() {
     let list = format!("{}:/elsewhere", state.display());
     let config = Config::load(None, env(&[("STATE_DIRECTORY", &list)])).unwrap().config;
     assert_eq!(config.state_directory, state);
-    assert_eq!(config.folders(), [state.clone(), state.join("recordings"), state.join("snapshots")]);
+    let folders: Vec<_> = config.folders().collect();
+    assert_eq!(folders, [state.clone(), state.join("recordings"), state.join("snapshots")]);
 }
 
 #[test]

@@ -41,7 +41,7 @@ use crate::{
         snapshot::{SnapshotFormat, SnapshotRequest},
         storage::{NamePattern, Uses},
     },
-    path::{Folders, Parts, PathSettings, Paths, RecordingRequest},
+    path::{Doors, Folders, Parts, PathSettings, Paths, RecordingRequest},
     pipeline::{Encoders, Wanted},
     stream::Limits,
 };
@@ -94,9 +94,11 @@ impl Served {
         let rtsp_address = RtspAddress { host: None, port: rtsp.port() };
         let folders = Folders {
             recordings: folder.path().into(),
+            fallback: None,
             snapshots: folder.path().into(),
             pattern: NamePattern::default(),
             uses: Uses::default(),
+            doors: Doors::default(),
         };
         let rtsp_host = "localhost".into();
         let parts =

@@ -94,7 +94,7 @@ impl App {
             rtsp_host: settings::rtsp_host(&config),
             folders: folders.clone(),
         });
-        paths.recover().await?;
+        paths.recover().await;
         paths.watch_room(settings::thresholds(&config)).await;
         let registry = Registry::new(hands.identities, settings::pins(&config));
         let (cameras, camera_task) =

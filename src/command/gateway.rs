@@ -1,13 +1,17 @@
 //! What commands reach.
 
-use std::{path::Path, sync::Arc, time::Instant};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Instant,
+};
 
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Clients, Contents, Credentials, Notification, Rates, access::Caller, cameras::View, discover::Document,
-    events::Subscribers, files::Kind, retention::Retention,
+    events::Subscribers, files::Kind, library::on_disk, retention::Retention,
 };
 use crate::{
     camera::{CameraStatus, Cameras, Connection},
@@ -140,7 +144,29 @@ impl Gateway {
         cameras.iter().map(|camera| View::new(camera, self.paths.status(&camera.device).ok().as_ref())).collect()
     }
 
-    /// Where files of a kind are.
+    /// The folder with this file of a kind; where new ones go, if none has it.
+    ///
+    /// # Errors
+    /// A question to the disk that broke off.
+    pub(super) async fn folder_with(&self, kind: Kind, name: &str) -> Result<PathBuf> {
+        match (kind, &self.folders.fallback) {
+            (Kind::Recording, Some(_)) => {
+                let (folders, name) = (self.folders.clone(), name.to_owned());
+                on_disk(move || Ok(folders.with_recording(&name).to_owned())).await
+            }
+            _ => Ok(self.folder(kind).to_owned()),
+        }
+    }
+
+    /// Every folder with files of a kind, the one that new files go to first.
+    pub fn folders_of(&self, kind: Kind) -> Vec<PathBuf> {
+        match kind {
+            Kind::Recording => self.folders.of_recordings().map(Path::to_owned).collect(),
+            Kind::Snapshot => vec![self.folders.snapshots.clone()],
+        }
+    }
+
+    /// Where new files of a kind go.
     pub fn folder(&self, kind: Kind) -> &Path {
         match kind {
             Kind::Recording => &self.folders.recordings,

@@ -48,8 +48,8 @@ impl Command for GetRecording {
     type Reply = RecordingInfo;
 
     async fn run(params: OneFile, caller: &Caller, gateway: &Gateway) -> Result<RecordingInfo> {
-        let folder = gateway.folder(Kind::Recording);
-        let (stored, film) = gateway.contents.film(params.filename, caller, folder).await?;
+        let folder = gateway.folder_with(Kind::Recording, &params.filename).await?;
+        let (stored, film) = gateway.contents.film(params.filename, caller, &folder).await?;
         let (name, pattern) = (stored.name.as_str(), &gateway.folders.pattern);
         let duration = film.and_then(|film| film.duration);
         let told = film.and_then(|film| film.created).or_else(|| pattern.time(name));

@@ -1,6 +1,6 @@
 //! The recordings and snapshots there are: listing and deleting them.
 
-use std::marker::PhantomData;
+use std::{marker::PhantomData, path::Path};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -105,9 +105,9 @@ pub struct File {
 }
 
 impl File {
-    fn new(kind: Kind, stored: &Stored, film: Option<Film>, gateway: &Gateway) -> Self {
+    fn new(kind: Kind, folder: &Path, stored: &Stored, film: Option<Film>, gateway: &Gateway) -> Self {
         let name = stored.name.as_str();
-        let written = || gateway.folders.uses.is_written(&gateway.folder(kind).join(name));
+        let written = || gateway.folders.uses.is_written(&folder.join(name));
         Self {
             filename: name.to_owned(),
             device: gateway.folders.pattern.device(name).unwrap_or_default().to_owned(),
@@ -134,12 +134,13 @@ impl<L: Library> Command for List<L> {
         let device = params.device.as_deref().map(|device| gateway.find(device)).transpose()?;
         let Within(limit) = params.limit.unwrap_or(Within(USUAL_LIMIT));
         let Within(offset) = params.offset.unwrap_or(Within(0));
-        let folder = gateway.folder(L::KIND).to_owned();
+        let folders = gateway.folders_of(L::KIND);
+        let places = folders.clone();
         let (pattern, order) = (gateway.folders.pattern.clone(), params.order.unwrap_or_default());
         let stored = on_disk(move || {
-            let mut stored = storage::list(&folder, L::KIND.extensions())?;
+            let mut stored = storage::list_all(&places, L::KIND.extensions())?;
             if let Some(device) = device {
-                stored.retain(|file| pattern.device(file.name.as_str()) == Some(device.as_str()));
+                stored.retain(|(_, file)| pattern.device(file.name.as_str()) == Some(device.as_str()));
             }
             if order == Order::Oldest {
                 stored.reverse();
@@ -149,11 +150,19 @@ impl<L: Library> Command for List<L> {
         .await?;
         let total = stored.len();
         let page: Vec<_> = stored.into_iter().skip(offset as usize).take(limit as usize).collect();
-        let films = match L::KIND {
-            Kind::Recording => gateway.contents.films(gateway.folder(L::KIND), &page).await,
-            Kind::Snapshot => vec![None; page.len()],
-        };
-        let files = page.iter().zip(films).map(|(stored, film)| File::new(L::KIND, stored, film, gateway));
+        let mut films = vec![None; page.len()];
+        if L::KIND == Kind::Recording {
+            for (place, folder) in folders.iter().enumerate() {
+                let here: Vec<_> = (0..page.len()).filter(|at| page[*at].0 == place).collect();
+                let files: Vec<_> = here.iter().map(|at| page[*at].1.clone()).collect();
+                let known = gateway.contents.films(folder, &files).await;
+                here.into_iter().zip(known).for_each(|(at, film)| films[at] = film);
+            }
+        }
+        let files = page
+            .iter()
+            .zip(films)
+            .map(|((place, stored), film)| File::new(L::KIND, &folders[*place], stored, film, gateway));
         Ok(FileList { files: files.collect(), total, limit, offset })
     }
 }
@@ -181,7 +190,7 @@ impl<L: Library> Command for Delete<L> {
     type Reply = Deleted;
 
     async fn run(params: OneFile, caller: &Caller, gateway: &Gateway) -> Result<Deleted> {
-        let (caller, folder) = (caller.clone(), gateway.folder(L::KIND).to_owned());
+        let (caller, folder) = (caller.clone(), gateway.folder_with(L::KIND, &params.filename).await?);
         let uses = gateway.folders.uses.clone();
         let name = on_disk(move || files::delete(L::KIND, &params.filename, &caller, &folder, &uses)).await?;
         tracing::info!(file = %name, "deleted");

@@ -1,6 +1,6 @@
 //! The service as a whole: how it is, what it is, and what it has.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -207,13 +207,17 @@ impl Command for GetStorageInfo {
     type Reply = StorageInfo;
 
     async fn run(_: NoParams, _: &Caller, gateway: &Gateway) -> Result<StorageInfo> {
-        let folders = gateway.folders.clone();
-        let size = |folder: &Path, kind: Kind| {
-            storage::list(folder, kind.extensions()).map(|files| files.iter().map(|file| file.size).sum())
+        let (folder, recordings, snapshots) = (
+            gateway.folder(Kind::Recording).to_owned(),
+            gateway.folders_of(Kind::Recording),
+            gateway.folders_of(Kind::Snapshot),
+        );
+        let size = |folders: &[PathBuf], kind: Kind| {
+            storage::list_all(folders, kind.extensions()).map(|files| files.iter().map(|(_, file)| file.size).sum())
         };
         let (space, recordings_size, snapshots_size) = on_disk(move || {
-            let space = storage::space(&folders.recordings)?;
-            Ok((space, size(&folders.recordings, Kind::Recording)?, size(&folders.snapshots, Kind::Snapshot)?))
+            let space = storage::space(&folder)?;
+            Ok((space, size(&recordings, Kind::Recording)?, size(&snapshots, Kind::Snapshot)?))
         })
         .await?;
         let Space { total, available } = space;

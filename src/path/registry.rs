@@ -16,8 +16,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Demands, Folders, PathEvent, PathSettings, PathStatus, Phase, Room, auto_record,
+    Demands, Folders, PathEvent, PathSettings, PathStatus, Phase, auto_record,
+    recording::Trouble,
     recordings::{Slot, end_recording, recording_status},
+    room::Disks,
     task::{self, Request, Seat},
 };
 use crate::{
@@ -96,7 +98,7 @@ pub(super) struct Inner {
     paths: Mutex<BTreeMap<String, Entry>>,
     /// Cancelled when no more recordings are begun.
     pub(super) closing: CancellationToken,
-    pub(super) room: watch::Sender<Room>,
+    pub(super) disks: watch::Sender<Disks>,
 }
 
 pub(super) struct Entry {
@@ -105,6 +107,7 @@ pub(super) struct Entry {
     pub(super) demands: Demands,
     supervisor: Option<JoinHandle<()>>,
     pub(super) recording: Slot,
+    pub(super) recording_trouble: Trouble,
     pub(super) settings: PathSettings,
 }
 
@@ -117,7 +120,7 @@ impl Paths {
             events,
             paths: Mutex::default(),
             closing: CancellationToken::new(),
-            room: watch::Sender::default(),
+            disks: watch::Sender::default(),
         }))
     }
 
@@ -141,6 +144,7 @@ impl Paths {
             counters: Arc::default(),
             panics: 0,
             recording: None,
+            recording_trouble: None,
         });
         let demands = Demands::new();
         let seat = Seat {
@@ -159,9 +163,17 @@ impl Paths {
             appearances: 0,
         };
         let supervisor = Some(tokio::spawn(supervise(seat)));
-        let recording = Arc::default();
+        let (recording, recording_trouble) = (Arc::default(), Trouble::default());
         let auto_record = settings.auto_record;
-        let entry = Entry { inbox: inbox_tx, status: status.clone(), demands, supervisor, recording, settings };
+        let entry = Entry {
+            inbox: inbox_tx,
+            status: status.clone(),
+            demands,
+            supervisor,
+            recording,
+            recording_trouble,
+            settings,
+        };
         paths.insert(name.to_owned(), entry);
         if let Some(request) = auto_record {
             tokio::spawn(auto_record::run(self.clone(), name.to_owned(), status, request));
@@ -180,9 +192,11 @@ impl Paths {
 
     /// How a path is. Error: no such path.
     pub fn status(&self, name: &str) -> Result<PathStatus> {
-        let (mut status, recording) =
-            self.with(name, |entry| (entry.status.borrow().clone(), Arc::clone(&entry.recording)))?;
+        let (mut status, recording, trouble) = self.with(name, |entry| {
+            (entry.status.borrow().clone(), Arc::clone(&entry.recording), entry.recording_trouble.clone())
+        })?;
         status.recording = recording_status(&recording);
+        status.recording_trouble = trouble.now();
         Ok(status)
     }
 

@@ -75,13 +75,18 @@ impl Retention {
     pub(super) async fn clean(&self, folders: &Folders, most: usize) -> Result<(Policy, Option<Cleaned>)> {
         let cleaning = Arc::clone(&self.cleaning).lock_owned().await;
         let policy = self.policy().await;
-        let rules = self.settings.rules(&policy);
+        let mut rules = self.settings.rules(&policy);
         if !rules.any() {
             return Ok((policy, None));
         }
         // In the order of the rules.
-        let places = [(&folders.recordings, Kind::Recording), (&folders.snapshots, Kind::Snapshot)]
-            .map(|(path, kind)| Folder { path: path.clone(), extensions: kind.extensions() });
+        let mut places = [(&folders.recordings, Kind::Recording), (&folders.snapshots, Kind::Snapshot)]
+            .map(|(path, kind)| Folder { path: path.clone(), extensions: kind.extensions() })
+            .to_vec();
+        if let Some(fallback) = &folders.fallback {
+            places.push(Folder { path: fallback.clone(), extensions: Kind::Recording.extensions() });
+            rules.limits.extend(rules.limits.first().cloned());
+        }
         let uses = folders.uses.clone();
         let cleaned = on_disk(move || {
             let _one_at_a_time = cleaning;

@@ -1,10 +1,11 @@
 //! What is in a folder of ours. The folder is the truth: nothing is remembered here.
 
 use std::{
+    collections::HashSet,
     fs::{self, File, OpenOptions},
     io::{self, ErrorKind},
     os::unix::fs::{MetadataExt, OpenOptionsExt},
-    path::Path,
+    path::{Path, PathBuf},
     time::SystemTime,
 };
 
@@ -45,6 +46,33 @@ pub fn list(folder: &Path, extensions: &[&str]) -> Result<Vec<Stored>> {
     }
     // Names have the time in them, which tells files of one moment apart.
     files.sort_by(|a, b| (b.modified, &b.name).cmp(&(a.modified, &a.name)));
+    Ok(files)
+}
+
+/// As [`list`], of several folders, each file with the number of its folder. A folder that cannot be read has no files, and
+/// of two files of one name the first is told. Blocks on the disks. Error: no folder can be read.
+pub fn list_all(folders: &[PathBuf], extensions: &[&str]) -> Result<Vec<(usize, Stored)>> {
+    let (mut files, mut failure, mut read) = (Vec::new(), None, 0);
+    for (number, folder) in folders.iter().enumerate() {
+        match list(folder, extensions) {
+            Ok(found) => {
+                read += 1;
+                files.extend(found.into_iter().map(|stored| (number, stored)));
+            }
+            Err(error) => {
+                tracing::debug!("a folder is left out of a list: {}", error.chain());
+                failure.get_or_insert(error);
+            }
+        }
+    }
+    if let (Some(error), 0) = (failure, read) {
+        return Err(error);
+    }
+    if read > 1 {
+        let mut names = HashSet::new();
+        files.retain(|(_, stored)| names.insert(stored.name.clone()));
+        files.sort_by(|(_, a), (_, b)| (b.modified, &b.name).cmp(&(a.modified, &a.name)));
+    }
     Ok(files)
 }
 

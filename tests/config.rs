@@ -185,7 +185,6 @@ fn a_file_of_an_existing_installation_loads_with_one_warning_for_each_key_withou
         "logging.file_path",
         "recording.quality",
         "storage.default_path",
-        "storage.fallback_path",
     ];
     assert_eq!(keys, expected);
     let config = loaded.config;

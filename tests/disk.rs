@@ -157,8 +157,8 @@ async fn a_disk_that_becomes_read_only_ends_a_recording() {
     let mut recorded = Recorded::start(&folder, "").await;
     let file = folder.join(&recorded.filename);
     disk.fail();
-    recorded.ended(&recorded.filename.clone()).await;
-    recorded.degraded("nothing is recorded").await;
+    recorded.ended("cannot be written").await;
+    recorded.degraded("recorded: ").await;
     plays(&file).await;
     recorded.service.stop().await;
 }

@@ -236,3 +236,74 @@ fn reserve(
 fn hanging(folder: &Path) -> Error {
     Error::dependency("disk", format!("{} does not answer within {PATIENCE:?}: the disk hangs", folder.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+
+    fn folders(root: &Path) -> Folders {
+        let folder = |name: &str| {
+            std::fs::create_dir(root.join(name)).unwrap();
+            root.join(name)
+        };
+        Folders {
+            recordings: folder("first"),
+            fallback: Some(folder("second")),
+            snapshots: folder("snapshots"),
+            pattern: NamePattern::default(),
+            uses: Uses::default(),
+            doors: Doors::default(),
+        }
+    }
+
+    fn name(new: &NewRecording) -> &str {
+        new.target.file.file_name().unwrap().to_str().unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_moment_that_comes_twice_has_two_names_whichever_folder_they_are_in() {
+        let root = tempfile::tempdir().unwrap();
+        let folders = folders(root.path());
+        // As after a clock that was set back.
+        let note = Note::new("camera0", "a session", SystemTime::UNIX_EPOCH);
+        let make = async || folders.new_recording(&note, RecordingFormat::Mkv, Rooms::default()).await.unwrap();
+        let first = make().await;
+        assert_eq!((first.folder, name(&first)), (Which::First, "camera0_1970-01-01_00-00-00.mkv"));
+        std::fs::rename(&folders.recordings, root.path().join("away")).unwrap();
+        std::fs::write(&folders.recordings, "no folder").unwrap();
+        let second = make().await;
+        assert_eq!((second.folder, name(&second)), (Which::Fallback, "camera0_1970-01-01_00-00-00.mkv"));
+        std::fs::remove_file(&folders.recordings).unwrap();
+        std::fs::rename(root.path().join("away"), &folders.recordings).unwrap();
+        // Back in the first folder, and none is called like one of the other.
+        std::fs::remove_file(&first.target.file).unwrap();
+        let third = make().await;
+        assert_eq!((third.folder, name(&third)), (Which::First, "camera0_1970-01-01_00-00-00_2.mkv"));
+    }
+
+    #[tokio::test]
+    async fn where_no_folder_takes_it_the_first_one_says_why() {
+        let root = tempfile::tempdir().unwrap();
+        let folders = folders(root.path());
+        std::fs::remove_dir(&folders.recordings).unwrap();
+        std::fs::remove_dir(folders.fallback.as_ref().unwrap()).unwrap();
+        let note = Note::new("camera0", "a session", SystemTime::UNIX_EPOCH);
+        let error = folders.new_recording(&note, RecordingFormat::Mkv, Rooms::default()).await.unwrap_err();
+        assert!(error.message().contains("first"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_does_not_answer_holds_a_few_threads_and_nobody_else() {
+        let root = tempfile::tempdir().unwrap();
+        let folders = folders(root.path());
+        tokio::time::pause();
+        let held: Vec<_> =
+            (0..QUESTIONS).map(|_| Arc::clone(&folders.doors.first).try_acquire_owned().unwrap()).collect();
+        let error = folders.ask(Which::First, |_| Ok(()), drop).await.unwrap_err();
+        assert!(error.message().contains("the disk hangs"), "{error}");
+        drop(held);
+        folders.ask(Which::First, |_| Ok(()), drop).await.unwrap();
+    }
+}

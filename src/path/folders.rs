@@ -298,7 +298,6 @@ mod tests {
     async fn a_folder_that_does_not_answer_holds_a_few_threads_and_nobody_else() {
         let root = tempfile::tempdir().unwrap();
         let folders = folders(root.path());
-        tokio::time::pause();
         let held: Vec<_> =
             (0..QUESTIONS).map(|_| Arc::clone(&folders.doors.first).try_acquire_owned().unwrap()).collect();
         let error = folders.ask(Which::First, |_| Ok(()), drop).await.unwrap_err();

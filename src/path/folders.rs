@@ -5,7 +5,10 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -57,19 +60,26 @@ pub(super) enum Which {
 /// Lets a few questions at a time through to each folder of recordings. Clones are the same doors.
 #[derive(Clone, Debug)]
 pub struct Doors {
-    first: Arc<Semaphore>,
-    fallback: Arc<Semaphore>,
+    first: Door,
+    fallback: Door,
+}
+
+#[derive(Clone, Debug)]
+struct Door {
+    questions: Arc<Semaphore>,
+    /// Whether the last question was answered too late, or not at all.
+    late: Arc<AtomicBool>,
 }
 
 impl Default for Doors {
     fn default() -> Self {
-        let door = || Arc::new(Semaphore::new(QUESTIONS));
+        let door = || Door { questions: Arc::new(Semaphore::new(QUESTIONS)), late: Arc::default() };
         Self { first: door(), fallback: door() }
     }
 }
 
 impl Doors {
-    fn of(&self, which: Which) -> &Arc<Semaphore> {
+    fn of(&self, which: Which) -> &Door {
         match which {
             Which::First => &self.first,
             Which::Fallback => &self.fallback,
@@ -140,8 +150,8 @@ impl Folders {
 
     async fn try_recording(&self, which: Which, note: Note, format: RecordingFormat) -> Result<NewRecording> {
         let (pattern, uses) = (self.pattern.clone(), self.uses.clone());
-        // Whoever asks for a name gets that one file, whichever folder it is in. A disk that may hang is not asked.
-        let others: Vec<_> = match self.is_busy(which.other()) {
+        // Whoever asks for a name gets that one file, whichever folder it is in. A disk that hangs is not asked.
+        let others: Vec<_> = match self.doors.of(which.other()).late.load(Ordering::Relaxed) {
             true => Vec::new(),
             false => self.tried().filter(|(other, _)| *other != which).map(|(_, folder)| folder.to_owned()).collect(),
         };
@@ -167,9 +177,9 @@ impl Folders {
             (Which::Fallback, Some(folder)) => folder.clone(),
             _ => self.recordings.clone(),
         };
-        let door = Arc::clone(self.doors.of(which));
+        let Door { questions, late: is_late } = self.doors.of(which).clone();
         let (deadline, hanging) = (Instant::now() + PATIENCE, hanging(&folder));
-        let Ok(Ok(turn)) = timeout_at(deadline, door.acquire_owned()).await else { return Err(hanging) };
+        let Ok(Ok(turn)) = timeout_at(deadline, questions.acquire_owned()).await else { return Err(hanging) };
         let (answer, answered) = oneshot::channel();
         spawn_blocking(move || {
             let _turn = turn;
@@ -177,17 +187,14 @@ impl Folders {
                 late(unwanted);
             }
         });
-        match timeout_at(deadline, answered).await {
+        let answered = timeout_at(deadline, answered).await;
+        is_late.store(answered.is_err(), Ordering::Relaxed);
+        match answered {
             Ok(Ok(answer)) => answer,
             // Its thread is gone, and with it the other end.
             Ok(Err(_)) => Err(Error::internal("a question to the disk broke off")),
             Err(_) => Err(hanging),
         }
-    }
-
-    /// Whether a folder has a question that it has not answered yet, and may never answer.
-    fn is_busy(&self, which: Which) -> bool {
-        self.doors.of(which).available_permits() < QUESTIONS
     }
 
     /// Stores a picture of `path`, whole or not at all, as `name` or by the pattern. Blocks on the disk.
@@ -299,7 +306,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let folders = folders(root.path());
         let held: Vec<_> =
-            (0..QUESTIONS).map(|_| Arc::clone(&folders.doors.first).try_acquire_owned().unwrap()).collect();
+            (0..QUESTIONS).map(|_| Arc::clone(&folders.doors.first.questions).try_acquire_owned().unwrap()).collect();
         let error = folders.ask(Which::First, |_| Ok(()), drop).await.unwrap_err();
         assert!(error.message().contains("the disk hangs"), "{error}");
         drop(held);

@@ -42,7 +42,7 @@ use crate::{
         snapshot::{SnapshotFormat, SnapshotRequest},
         storage::{NamePattern, Uses},
     },
-    path::{Folders, Parts, PathSettings, Paths, RecordingRequest},
+    path::{Doors, Folders, Parts, PathSettings, Paths, RecordingRequest},
     pipeline::{Encoders, Wanted},
     stream::Limits,
 };
@@ -103,9 +103,11 @@ impl Served {
         let rtsp_address = RtspAddress { host: None, port: rtsp.port() };
         let folders = Folders {
             recordings: folder.path().into(),
+            fallback: None,
             snapshots: folder.path().into(),
             pattern: NamePattern::default(),
             uses: Uses::default(),
+            doors: Doors::default(),
         };
         let rtsp_host = "localhost".into();
         let parts =
@@ -175,7 +177,7 @@ impl Served {
         let listeners = Listeners {
             control: TcpListener::bind("127.0.0.1:0").await.unwrap(),
             health: TcpListener::bind("127.0.0.1:0").await.unwrap(),
-            engine: v3::Ports { api: Some(mediamtx), ..v3::Ports::default() },
+            engine: v3::Ports { api: Some(mediamtx), metrics: None, playback: None },
         };
         let (control, health) = (listeners.control.local_addr().unwrap(), listeners.health.local_addr().unwrap());
         let serving = tokio::spawn(serve(listeners, settings, Arc::clone(&gateway)));

@@ -25,7 +25,10 @@ use crate::{
     error::{Error, Kind, Result},
     external,
     media::{self, launch::LaunchFiles},
-    output::{rtsp::RtspServer, storage::Keeper},
+    output::{
+        rtsp::RtspServer,
+        storage::{Index, Keeper},
+    },
     path::{Parts, Paths},
     pipeline::Encoders,
 };
@@ -61,7 +64,7 @@ pub struct App {
     paths: Paths,
     rtsp: Arc<RtspServer>,
     monitor: Option<monitor::Monitor>,
-    keepers: [Keeper; 2],
+    keepers: Vec<Keeper>,
     camera_task: JoinHandle<()>,
     servers: JoinHandle<()>,
     stopping: CancellationToken,
@@ -102,7 +105,7 @@ impl App {
             rtsp_host: settings::rtsp_host(&config),
             folders: folders.clone(),
         });
-        paths.recover().await?;
+        paths.recover().await;
         paths.watch_room(settings::thresholds(&config)).await;
         let registry = Registry::new(hands.identities, settings::pins(&config));
         let (cameras, camera_task) =
@@ -261,7 +264,7 @@ struct Hands {
     keys: keys::Keys,
     retention: Retention,
     certificate: Option<api::Certificate>,
-    keepers: [Keeper; 2],
+    keepers: Vec<Keeper>,
 }
 
 impl Hands {
@@ -276,7 +279,7 @@ impl Hands {
             })?;
         }
         // They read their folders while the encoders are tried.
-        let keepers = [indexes.recordings.keep()?, indexes.snapshots.keep()?];
+        let keepers = indexes.all().map(Index::keep).collect::<Result<_>>()?;
         let launch = LaunchFiles::new(config.pipelines_directory.clone());
         let encoders = Encoders::probe(&config.encoder.order, &launch, config.encoder.trial_timeout);
         Ok(Self {

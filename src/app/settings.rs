@@ -19,7 +19,7 @@ use crate::{
         snapshot::SnapshotRequest,
         storage::{NamePattern, Uses},
     },
-    path::{Folders, PathSettings, Publishing, RecordingRequest, Thresholds},
+    path::{Doors, Folders, PathSettings, Publishing, RecordingRequest, Thresholds},
     pipeline::Wanted,
     stream::Limits,
 };
@@ -110,9 +110,11 @@ pub(super) fn monitor(config: &Config) -> monitor::Settings {
 pub(super) fn folders(config: &Config) -> Result<Folders> {
     Ok(Folders {
         recordings: config.mediamtx.recordings_path.clone(),
+        fallback: config.storage.fallback_path.clone(),
         snapshots: config.mediamtx.snapshots_path.clone(),
         pattern: NamePattern::parse(&config.recording.file_name_pattern)?,
         uses: Uses::default(),
+        doors: Doors::default(),
     })
 }
 

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Clients, Contents, Credentials, Notification, Rates, access::Caller, cameras::View, discover::Document,
-    events::Subscribers, files::Kind, retention::Retention, v3::Engine,
+    events::Subscribers, files::Kind, library::on_disk, retention::Retention, v3::Engine,
 };
 use crate::{
     camera::{CameraStatus, Cameras, Connection},
@@ -77,6 +77,8 @@ pub struct Indexes {
     pub recordings: Index,
     /// Snapshots.
     pub snapshots: Index,
+    /// Recordings that the first folder did not take.
+    pub fallback: Option<Index>,
 }
 
 /// Where RTSP is served.
@@ -100,19 +102,33 @@ pub struct Defaults {
 impl Indexes {
     /// Those of `folders`, kept in the folder `state`. Nothing is read yet.
     pub fn new(folders: &Folders, state: &Path) -> Self {
-        let index = |kind: Kind, folder: &Path| {
+        let index = |kind: Kind, folder: &Path, name: &str| {
             Index::new(storage::Place {
                 folder: folder.to_owned(),
                 extensions: kind.extensions(),
                 pattern: folders.pattern.clone(),
                 films: kind == Kind::Recording,
-                saved: state.join(format!("index-{}", kind.folder_name())),
+                saved: state.join(format!("index-{name}")),
             })
         };
         Self {
-            recordings: index(Kind::Recording, &folders.recordings),
-            snapshots: index(Kind::Snapshot, &folders.snapshots),
+            recordings: index(Kind::Recording, &folders.recordings, "recordings"),
+            snapshots: index(Kind::Snapshot, &folders.snapshots, "snapshots"),
+            fallback: folders.fallback.as_ref().map(|folder| index(Kind::Recording, folder, "recordings-fallback")),
         }
+    }
+
+    /// Those with files of a kind, the one that new files go to first.
+    pub fn of(&self, kind: Kind) -> Vec<Index> {
+        match kind {
+            Kind::Recording => [&self.recordings].into_iter().chain(&self.fallback).cloned().collect(),
+            Kind::Snapshot => vec![self.snapshots.clone()],
+        }
+    }
+
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = &Index> {
+        [&self.recordings, &self.snapshots].into_iter().chain(&self.fallback)
     }
 }
 
@@ -175,15 +191,26 @@ impl Gateway {
         cameras.iter().map(|camera| View::new(camera, self.paths.status(&camera.device).ok().as_ref())).collect()
     }
 
-    /// Which files of a kind there are.
-    pub fn index_of(&self, kind: Kind) -> &Index {
-        match kind {
-            Kind::Recording => &self.indexes.recordings,
-            Kind::Snapshot => &self.indexes.snapshots,
+    /// The index with this file of a kind; where new ones go, if none has it.
+    ///
+    /// # Errors
+    /// A question to the disk that broke off.
+    pub(super) async fn index_with(&self, kind: Kind, name: &str) -> Result<Index> {
+        match (kind, &self.indexes.fallback) {
+            (Kind::Recording, Some(fallback)) => {
+                let (folders, name) = (self.folders.clone(), name.to_owned());
+                let folder = on_disk(move || Ok(folders.with_recording(&name).to_owned())).await?;
+                let is_second = folder == fallback.place().folder;
+                Ok(if is_second { fallback } else { &self.indexes.recordings }.clone())
+            }
+            _ => Ok(match kind {
+                Kind::Recording => self.indexes.recordings.clone(),
+                Kind::Snapshot => self.indexes.snapshots.clone(),
+            }),
         }
     }
 
-    /// Where files of a kind are.
+    /// Where new files of a kind go.
     pub fn folder(&self, kind: Kind) -> &Path {
         match kind {
             Kind::Recording => &self.folders.recordings,

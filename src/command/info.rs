@@ -46,7 +46,8 @@ impl Command for GetRecording {
     type Reply = RecordingInfo;
 
     async fn run(params: OneFile, caller: &Caller, gateway: &Gateway) -> Result<RecordingInfo> {
-        let entry = gateway.contents.film(params.filename, caller, gateway.index_of(Kind::Recording)).await?;
+        let index = gateway.index_with(Kind::Recording, &params.filename).await?;
+        let entry = gateway.contents.film(params.filename, caller, &index).await?;
         let (film, name) = (entry.film().flatten(), &entry.stored.name);
         Ok(RecordingInfo {
             device: entry.device.as_deref().unwrap_or_default().to_owned(),
@@ -54,7 +55,7 @@ impl Command for GetRecording {
             duration: film.and_then(|film| film.duration).map(whole_seconds),
             created_time: Timestamp(entry.began()),
             format: film.map_or_else(|| by_ending(name), |film| film.format.into()),
-            recording: gateway.folders.uses.is_written(&gateway.folder(Kind::Recording).join(name.as_str())),
+            recording: gateway.folders.uses.is_written(&index.place().folder.join(name.as_str())),
             download_url: Kind::Recording.download_url(name.as_str()),
             filename: name.to_string(),
         })

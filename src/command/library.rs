@@ -1,6 +1,6 @@
 //! The recordings and snapshots there are: listing and deleting them.
 
-use std::marker::PhantomData;
+use std::{marker::PhantomData, path::Path, sync::Arc};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     error::{Error, Kind as Failure, Result},
-    output::storage::{Entry, Page, Query, Stored},
+    output::storage::{self, Entry, Query, Stored},
 };
 
 /// Files in a list when a caller does not say how many.
@@ -105,10 +105,10 @@ pub struct File {
 }
 
 impl File {
-    fn new(kind: Kind, entry: &Entry, gateway: &Gateway) -> Self {
+    fn new(kind: Kind, folder: &Path, entry: &Entry, gateway: &Gateway) -> Self {
         let Stored { name, size, modified } = &entry.stored;
         let name = name.as_str();
-        let written = || gateway.folders.uses.is_written(&gateway.folder(kind).join(name));
+        let written = || gateway.folders.uses.is_written(&folder.join(name));
         Self {
             filename: name.to_owned(),
             device: entry.device.as_deref().unwrap_or_default().to_owned(),
@@ -135,17 +135,26 @@ impl<L: Library> Command for List<L> {
         let device = params.device.as_deref().map(|device| gateway.find(device)).transpose()?;
         let Within(limit) = params.limit.unwrap_or(Within(USUAL_LIMIT));
         let Within(offset) = params.offset.unwrap_or(Within(0));
-        let (index, order) = (gateway.index_of(L::KIND).clone(), params.order.unwrap_or_default());
-        let Page { files, total } = on_disk(move || {
-            let device = device.as_deref();
-            let oldest_first = order == Order::Oldest;
-            index.page(&Query { device, oldest_first, offset: offset as usize, limit: limit as usize })
+        let (indexes, order) = (gateway.indexes.of(L::KIND), params.order.unwrap_or_default());
+        let places = indexes.clone();
+        let (files, total) = on_disk(move || {
+            let query = Query {
+                device: device.as_deref(),
+                oldest_first: order == Order::Oldest,
+                offset: offset as usize,
+                limit: limit as usize,
+            };
+            storage::page_of(&places, &query)
         })
         .await?;
         if L::KIND == Kind::Recording {
-            gateway.contents.read_films(gateway.index_of(L::KIND), &files).await;
+            for (place, index) in indexes.iter().enumerate() {
+                let here = files.iter().filter(|(own, _)| *own == place).map(|(_, entry)| Arc::clone(entry));
+                gateway.contents.read_films(index, &here.collect::<Vec<_>>()).await;
+            }
         }
-        let files = files.iter().map(|entry| File::new(L::KIND, entry, gateway));
+        let files =
+            files.iter().map(|(place, entry)| File::new(L::KIND, &indexes[*place].place().folder, entry, gateway));
         Ok(FileList { files: files.collect(), total, limit, offset })
     }
 }
@@ -173,7 +182,8 @@ impl<L: Library> Command for Delete<L> {
     type Reply = Deleted;
 
     async fn run(params: OneFile, caller: &Caller, gateway: &Gateway) -> Result<Deleted> {
-        let (caller, folder) = (caller.clone(), gateway.folder(L::KIND).to_owned());
+        let (caller, folder) =
+            (caller.clone(), gateway.index_with(L::KIND, &params.filename).await?.place().folder.clone());
         let uses = gateway.folders.uses.clone();
         let name = on_disk(move || files::delete(L::KIND, &params.filename, &caller, &folder, &uses)).await?;
         tracing::info!(file = %name, "deleted");

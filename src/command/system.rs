@@ -4,8 +4,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
-    Command, Gateway, Indexes, NoParams,
+    Command, Gateway, NoParams,
     access::{Caller, Role},
+    files::Kind,
     health::Condition,
     library::on_disk,
     streams::hundredths,
@@ -15,7 +16,7 @@ use crate::{
     error::Result,
     id::CameraId,
     media,
-    output::storage::{self, Space},
+    output::storage::{self, Index, Space},
     path::Phase,
 };
 
@@ -204,10 +205,13 @@ impl Command for GetStorageInfo {
     type Reply = StorageInfo;
 
     async fn run(_: NoParams, _: &Caller, gateway: &Gateway) -> Result<StorageInfo> {
-        let Indexes { recordings, snapshots } = gateway.indexes.clone();
-        let (space, recordings_size, snapshots_size) =
-            on_disk(move || Ok((storage::space(&recordings.place().folder)?, recordings.bytes()?, snapshots.bytes()?)))
-                .await?;
+        let (recordings, snapshots) = (gateway.indexes.of(Kind::Recording), gateway.indexes.of(Kind::Snapshot));
+        let folder = gateway.folder(Kind::Recording).to_owned();
+        let (space, recordings_size, snapshots_size) = on_disk(move || {
+            let size = |indexes: &[Index]| indexes.iter().map(Index::bytes).sum::<Result<u64>>();
+            Ok((storage::space(&folder)?, size(&recordings)?, size(&snapshots)?))
+        })
+        .await?;
         let Space { total, available } = space;
         Ok(StorageInfo {
             total_space: total,

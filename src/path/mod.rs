@@ -22,7 +22,7 @@ mod task;
 use std::{sync::Arc, time::SystemTime};
 
 pub use demand::{Demand, Demands};
-pub use folders::Folders;
+pub use folders::{Doors, Folders};
 pub use publishing::{Host, Publishing};
 pub use recording::{RecordingRequest, RecordingStarted, RecordingStatus, RecordingStopped};
 pub use registry::{Parts, Paths, StreamingStarted, StreamingStopped};
@@ -106,6 +106,8 @@ pub struct PathStatus {
     pub panics: u64,
     /// The recording, while there is one.
     pub recording: Option<RecordingStatus>,
+    /// Why the last one ended or did not begin, where that was no wish of anybody, until another begins.
+    pub recording_trouble: Option<Error>,
 }
 
 /// Something others want to hear of at once.

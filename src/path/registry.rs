@@ -15,9 +15,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Demands, Folders, PathEvent, PathSettings, PathStatus, Phase, Room, Running, auto_record,
+    Demands, Folders, PathEvent, PathSettings, PathStatus, Phase, Running, auto_record,
     publishing::{Publisher, occupant},
+    recording::Trouble,
     recordings::{Slot, end_recording, recording_status},
+    room::Disks,
     snapshots::Shots,
     task::{self, Request, Seat},
 };
@@ -77,7 +79,7 @@ pub(super) struct Inner {
     paths: Mutex<BTreeMap<String, Entry>>,
     /// Cancelled when no more recordings are begun.
     pub(super) closing: CancellationToken,
-    pub(super) room: watch::Sender<Room>,
+    pub(super) disks: watch::Sender<Disks>,
     pub(super) shots: Shots,
 }
 
@@ -88,6 +90,7 @@ pub(super) struct Entry {
     supervisor: Option<JoinHandle<()>>,
     pub(super) recording: Slot,
     pub(super) publisher: Publisher,
+    pub(super) recording_trouble: Trouble,
     pub(super) settings: PathSettings,
     /// What they were when the path was made.
     made: PathSettings,
@@ -104,7 +107,7 @@ impl Paths {
             events,
             paths: Mutex::default(),
             closing: CancellationToken::new(),
-            room: watch::Sender::default(),
+            disks: watch::Sender::default(),
             shots: Shots::default(),
         }))
     }
@@ -130,6 +133,7 @@ impl Paths {
             counters: Arc::default(),
             panics: 0,
             recording: None,
+            recording_trouble: None,
         });
         let demands = Demands::new();
         let seat = Seat {
@@ -149,11 +153,22 @@ impl Paths {
             appearances: 0,
         };
         let supervisor = Some(tokio::spawn(supervise(seat)));
-        let recording = Arc::default();
+        let (recording, recording_trouble) = (Arc::default(), Trouble::default());
         let auto_record = settings.auto_record;
         let keeper = auto_record.map(|request| auto_record::spawn(self, name, status.clone(), request));
         let (inbox, publisher, made) = (inbox_tx, Publisher::default(), settings.clone());
-        let entry = Entry { inbox, status, demands, supervisor, recording, publisher, settings, made, keeper };
+        let entry = Entry {
+            inbox,
+            status,
+            demands,
+            supervisor,
+            recording,
+            publisher,
+            recording_trouble,
+            settings,
+            made,
+            keeper,
+        };
         paths.insert(name.to_owned(), entry);
     }
 
@@ -190,9 +205,11 @@ impl Paths {
 
     /// How a path is. Error: no such path.
     pub fn status(&self, name: &str) -> Result<PathStatus> {
-        let (mut status, recording) =
-            self.with(name, |entry| (entry.status.borrow().clone(), Arc::clone(&entry.recording)))?;
+        let (mut status, recording, trouble) = self.with(name, |entry| {
+            (entry.status.borrow().clone(), Arc::clone(&entry.recording), entry.recording_trouble.clone())
+        })?;
         status.recording = recording_status(&recording);
+        status.recording_trouble = trouble.now();
         Ok(status)
     }
 

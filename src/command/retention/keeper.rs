@@ -78,11 +78,15 @@ impl Retention {
     pub(super) async fn clean(&self, gateway: &Gateway, most: usize) -> Result<(Policy, Option<Cleaned>)> {
         let cleaning = Arc::clone(&self.cleaning).lock_owned().await;
         let policy = self.policy().await;
-        let rules = self.settings.rules(&policy);
+        let mut rules = self.settings.rules(&policy);
         if !rules.any() {
             return Ok((policy, None));
         }
         let (indexes, uses) = (in_order(gateway), gateway.folders.uses.clone());
+        // Those of the first folder of recordings are those of the second too.
+        if gateway.folders.fallback.is_some() {
+            rules.limits.extend(rules.limits.first().copied());
+        }
         let cleaned = on_disk(move || {
             let _one_at_a_time = cleaning;
             Ok(storage::clean(&indexes, &rules, &uses, most))
@@ -99,9 +103,9 @@ impl Retention {
 }
 
 /// In the order of the rules.
-fn in_order(gateway: &Gateway) -> [storage::Index; 2] {
-    let Indexes { recordings, snapshots } = gateway.indexes.clone();
-    [recordings, snapshots]
+fn in_order(gateway: &Gateway) -> Vec<storage::Index> {
+    let Indexes { recordings, snapshots, fallback } = gateway.indexes.clone();
+    [recordings, snapshots].into_iter().chain(fallback).collect()
 }
 
 /// Deletes by itself what has to go, now and every few minutes, and soon when too little is free, until the service is

@@ -13,7 +13,7 @@ use crate::{
     command::{Gateway, files::Kind, library::on_disk},
     output::{
         playback::{Container, Film, Segment, Span, spans},
-        storage::Index,
+        storage::{self, Index},
     },
 };
 
@@ -78,25 +78,30 @@ pub async fn film(
 
 /// The files of a path that can be played back, by their starts. What is being written is there as far as it is whole.
 async fn segments(gateway: &Arc<Gateway>, path: &str) -> Answer<Vec<Segment>> {
-    let index = gateway.indexes.recordings.clone();
     let device = gateway.folders.pattern.spelled(path);
-    let found = look(&index, &device).await?;
-    let files: Vec<_> = found.iter().map(|segment| Arc::clone(&segment.file)).collect();
-    gateway.contents.read_films(&index, &files).await;
-    let folder = gateway.folder(Kind::Recording).to_owned();
-    Ok(look(&index, &device).await?.into_iter().filter_map(|segment| playable_file(&folder, segment)).collect())
+    let mut segments = Vec::new();
+    for index in gateway.indexes.of(Kind::Recording) {
+        let found = look(&index, &device).await?;
+        let files: Vec<_> = found.iter().map(|segment| Arc::clone(&segment.file)).collect();
+        gateway.contents.read_films(&index, &files).await;
+        let folder = &index.place().folder;
+        segments.extend(look(&index, &device).await?.into_iter().filter_map(|found| playable_file(folder, found)));
+    }
+    segments.sort_by_key(|segment| segment.began);
+    Ok(segments)
 }
 
 /// `None`: it is not MP4, or nothing is in it yet.
-fn playable_file(folder: &Path, segment: crate::output::storage::Segment) -> Option<Segment> {
+fn playable_file(folder: &Path, segment: storage::Segment) -> Option<Segment> {
     let name = &segment.file.stored.name;
     let duration = segment.duration.filter(|duration| !duration.is_zero())?;
     let is_mp4 = name.extension().is_some_and(|extension| extension == "mp4");
     is_mp4.then(|| Segment { path: folder.join(name.as_str()), began: segment.began, duration })
 }
 
-async fn look(index: &Index, device: &str) -> Answer<Vec<crate::output::storage::Segment>> {
+/// A folder that cannot be read has nothing.
+async fn look(index: &Index, device: &str) -> Answer<Vec<storage::Segment>> {
     let (index, device) = (index.clone(), device.to_owned());
     let found = on_disk(move || index.segments(&device)).await;
-    found.map_err(|error| Refusal::Invalid(error.message().to_owned()))
+    Ok(found.inspect_err(|error| tracing::debug!("a folder is not played back: {}", error.chain())).unwrap_or_default())
 }

@@ -171,7 +171,6 @@ pub(super) fn fragment(number: u32, samples: &[Placed]) -> Result<Vec<u8>> {
             trun: vec![run],
             ..Traf::default()
         }],
-        ..Moof::default()
     };
     let length = bytes(&moof)?.len();
     let data: usize = samples.iter().map(|sample| sample.size as usize).sum();

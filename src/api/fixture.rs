@@ -126,8 +126,11 @@ impl Served {
             folders,
             contents: Contents::default(),
             retention: Retention::load(&folder.path().join("retention.json"), RETENTION),
-            engine: v3::Engine::new(v3::Served { api: ":9997".into(), encrypted: false, rtsp: ":8554".into() }, None)
-                .unwrap(),
+            engine: v3::Engine::new(
+                v3::Served { api: ":9997".into(), encrypted: false, rtsp: ":8554".into() },
+                v3::Allowed::default(),
+            )
+            .unwrap(),
             rates: Rates::new(1_000_000),
             clients,
             credentials: Credentials::new(Tokens::new(&secret), Keys::load(&keys_in(&folder))),

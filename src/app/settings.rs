@@ -54,6 +54,10 @@ pub(super) fn served(config: &Config, api: Option<SocketAddr>, rtsp_port: u16) -
     }
 }
 
+pub(super) fn allowed(config: &Config) -> v3::Allowed {
+    v3::Allowed { file: config.mediamtx.config_file.clone(), api_hooks: config.mediamtx.api_hooks }
+}
+
 pub(super) fn rtsp(config: &Config) -> RtspSettings {
     RtspSettings {
         address: config.rtsp.bind_address,
@@ -65,6 +69,7 @@ pub(super) fn rtsp(config: &Config) -> RtspSettings {
             ReaderEvent::Joined(reader) => {
                 tracing::info!(path = reader.path, remote = %reader.remote, transport = %reader.transport, "a reader came");
             }
+            ReaderEvent::Connected(_) | ReaderEvent::Disconnected(_) => {}
             ReaderEvent::Left(reader) => {
                 tracing::info!(path = reader.path, remote = %reader.remote, transport = %reader.transport, "a reader left");
             }

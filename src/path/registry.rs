@@ -189,6 +189,11 @@ impl Paths {
         inbox.send(Request::Running(running)).await.map_err(|_| closing())
     }
 
+    /// How many want a path's stream, and every change of that. Error: no such path.
+    pub fn wanted(&self, name: &str) -> Result<watch::Receiver<usize>> {
+        self.with(name, |entry| entry.demands.watch())
+    }
+
     /// The RTSP server, with everybody who is connected to it.
     pub fn rtsp(&self) -> Arc<RtspServer> {
         Arc::clone(&self.0.parts.rtsp)

@@ -7,6 +7,7 @@ mod support;
 mod acting;
 mod contract;
 mod file;
+mod hooks;
 mod matching;
 mod people;
 mod shape;

@@ -11,7 +11,7 @@
 //! | 4 | [`camera`], [`external`] | which device is camera0, hotplug; streams of other machines |
 //! | 3 | [`path`] | one task per path: source, stream, readers, recorder |
 //! | 2 | [`device`], [`pipeline`], [`output`] | hands: kernel, GStreamer, disk |
-//! | 1 | [`media`], [`state_file`] | launch files, samples, the pipelines' clock and bus; files of the state directory |
+//! | 1 | [`media`], [`state_file`], [`hook`] | launch files, samples, the pipelines' clock and bus; files of the state directory; programs of others |
 //! | 0 | [`error`], [`id`], [`mode`], [`frame`], [`stream`], [`rtsp_url`], [`config`], [`mtx`] | words: no hardware, no network |
 
 pub mod api;
@@ -23,6 +23,7 @@ pub mod device;
 pub mod error;
 pub mod external;
 pub mod frame;
+pub mod hook;
 pub mod id;
 pub mod media;
 pub mod mode;

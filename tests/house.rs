@@ -20,6 +20,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("output", 2),
     ("media", 1),
     ("state_file", 1),
+    ("hook", 1),
     ("error", 0),
     ("id", 0),
     ("mode", 0),

@@ -142,7 +142,7 @@ impl Served {
                     encrypted: false,
                     rtsp: ":8554".into(),
                 },
-                None,
+                v3::Allowed::default(),
             )
             .unwrap(),
             rates: Rates::new(1_000_000),

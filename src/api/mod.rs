@@ -99,6 +99,7 @@ pub async fn serve(listeners: Listeners, settings: Settings, gateway: Arc<Gatewa
         announce(Arc::clone(&gateway)),
         keys::watch(Arc::clone(&gateway)),
         v3::keep(Arc::clone(&gateway)),
+        v3::follow(Arc::clone(&gateway)),
         retention::keep(gateway),
         watching,
     );

@@ -115,9 +115,9 @@ impl App {
         let streams = external::Streams::start(served, hands.external.clone(), paths.clone()).await;
         let looked_for = config.external_discovery.clone();
         let (discovery, _) = external::Discovery::start(looked_for, hands.external, stopping.clone());
-        let (listening, file) =
-            (settings::served(&config, &engine_addresses, hands.rtsp.port()), config.mediamtx.config_file.clone());
-        let engine = blocking(move || v3::Engine::new(listening, file)).await?;
+        let listening = settings::served(&config, &engine_addresses, hands.rtsp.port());
+        let allowed = settings::allowed(&config);
+        let engine = blocking(move || v3::Engine::new(listening, allowed)).await?;
         let gateway = Gateway {
             cameras: cameras.clone(),
             external: streams,

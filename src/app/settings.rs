@@ -64,6 +64,10 @@ pub(super) fn served(config: &Config, engine: &v3::Ports<SocketAddr>, rtsp_port:
     }
 }
 
+pub(super) fn allowed(config: &Config) -> v3::Allowed {
+    v3::Allowed { file: config.mediamtx.config_file.clone(), api_hooks: config.mediamtx.api_hooks }
+}
+
 pub(super) fn rtsp(config: &Config) -> RtspSettings {
     RtspSettings {
         address: config.rtsp.bind_address,
@@ -75,6 +79,7 @@ pub(super) fn rtsp(config: &Config) -> RtspSettings {
             ReaderEvent::Joined(reader) => {
                 tracing::info!(path = reader.path, remote = %reader.remote, transport = %reader.transport, "a reader came");
             }
+            ReaderEvent::Connected(_) | ReaderEvent::Disconnected(_) => {}
             ReaderEvent::Left(reader) => {
                 tracing::info!(path = reader.path, remote = %reader.remote, transport = %reader.transport, "a reader left");
             }

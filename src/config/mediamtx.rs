@@ -33,6 +33,8 @@ pub struct MediaMtx {
     pub webrtc_port: u16,
     /// TCP port of HLS.
     pub hls_port: u16,
+    /// Whether commands that are set over the API (`runOn…`) are run. Whoever may use it then runs programs as this user.
+    pub api_hooks: bool,
     /// A configuration file of MediaMTX's, read beside this one and again whenever it changes. Read only.
     pub config_file: Option<PathBuf>,
     /// Folder of the recordings.
@@ -56,6 +58,7 @@ impl Default for MediaMtx {
             rtsp_port: 8554,
             webrtc_port: 8889,
             hls_port: 8888,
+            api_hooks: false,
             config_file: None,
             recordings_path: state.join("recordings"),
             snapshots_path: state.join("snapshots"),
@@ -78,6 +81,7 @@ impl MediaMtx {
         s.port("rtsp_port", &mut self.rtsp_port);
         s.port("webrtc_port", &mut self.webrtc_port);
         s.port("hls_port", &mut self.hls_port);
+        s.value("api_hooks", &mut self.api_hooks);
         s.value("config_file", &mut self.config_file);
         s.folder("recordings_path", &mut self.recordings_path);
         s.folder("snapshots_path", &mut self.snapshots_path);

@@ -21,7 +21,7 @@ mod task;
 
 use std::{sync::Arc, time::SystemTime};
 
-pub use demand::{Demand, Demands};
+pub use demand::{Demand, Demands, Wish};
 pub use folders::{Doors, Folders};
 pub use publishing::{Host, Publishing};
 pub use recording::{RecordingRequest, RecordingStarted, RecordingStatus, RecordingStopped};

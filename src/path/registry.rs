@@ -15,7 +15,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Demands, Folders, PathEvent, PathSettings, PathStatus, Phase, Running, auto_record,
+    Demands, Folders, PathEvent, PathSettings, PathStatus, Phase, Running, Wish, auto_record,
     publishing::{Publisher, occupant},
     recording::Trouble,
     recordings::{Slot, end_recording, recording_status},
@@ -186,6 +186,11 @@ impl Paths {
             entry.inbox.clone()
         };
         inbox.send(Request::Running(running)).await.map_err(|_| closing())
+    }
+
+    /// How many want a path's stream, and every change of that. Error: no such path.
+    pub fn wanted(&self, name: &str) -> Result<watch::Receiver<Wish>> {
+        self.with(name, |entry| entry.demands.watch())
     }
 
     /// The RTSP server, with everybody who is connected to it.

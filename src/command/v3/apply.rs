@@ -250,7 +250,10 @@ fn request(gateway: &Gateway, path: &Set) -> RecordingRequest {
 pub(super) fn tell_unused(gateway: &Gateway, before: &Conf, after: &Conf) {
     let mut told = gateway.engine.told.lock().unwrap_or_else(PoisonError::into_inner);
     let mut tell = |before: &Set, after: &Set, used: &[&str]| {
-        for key in after.names().filter(|key| !used.contains(key) && before.get(key) != after.get(key)) {
+        for key in after
+            .names()
+            .filter(|key| !key.starts_with("runOn") && !used.contains(key) && before.get(key) != after.get(key))
+        {
             if told.insert(key.to_owned()) {
                 tracing::warn!(key, "set over the control API; it is kept and shown, and does nothing here");
             }

@@ -93,7 +93,11 @@ async fn reload(gateway: &Arc<Gateway>) {
     };
     let changed = config::change(gateway, move |conf| conf.read(&read).map_err(Refused::Invalid)).await;
     match changed {
-        Ok(()) => tracing::info!(file = shown, "configuration read again"),
+        Ok(()) => {
+            let now = gateway.engine.conf();
+            *gateway.engine.in_file.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(now);
+            tracing::info!(file = shown, "configuration read again");
+        }
         Err(refusal) => {
             tracing::error!(file = shown, ?refusal, "the configuration is wrong; everything stays as it was")
         }

@@ -8,7 +8,11 @@ use std::{
 
 use tokio::time::timeout;
 
-use super::{apply, config::present};
+use super::{
+    apply::{self, device},
+    config::present,
+    hooks,
+};
 use crate::{
     command::Gateway,
     mtx::{Conf, Found, Set},
@@ -34,6 +38,13 @@ pub async fn missing(gateway: &Arc<Gateway>, name: &str, publishes: bool) -> Vis
     }
     if found.conf_name != name && (publishes || set.text("source") != "publisher") {
         make(gateway, name, &found, &set).await;
+    }
+    if !publishes && set.text("source") == "publisher" && device(&set).is_none() && !set.text("runOnDemand").is_empty()
+    {
+        if found.conf_name != name {
+            make(gateway, name, &found, &set).await;
+        }
+        hooks::demand(gateway, name).await;
     }
     Visit::Asked
 }

@@ -8,6 +8,7 @@ mod access;
 mod apply;
 mod config;
 mod file;
+mod hooks;
 mod matched;
 mod metrics;
 pub mod moment;
@@ -33,6 +34,7 @@ pub use config::{
     path_list, replace_path,
 };
 pub use file::keep;
+pub use hooks::follow;
 use matched::missing;
 pub use metrics::{Wanted, metrics};
 pub use moment::Moment;
@@ -100,6 +102,15 @@ pub struct Served {
     pub rtsp: String,
 }
 
+/// What else the configuration of this service says of it.
+#[derive(Clone, Debug, Default)]
+pub struct Allowed {
+    /// MediaMTX's configuration file.
+    pub file: Option<PathBuf>,
+    /// Whether commands that are set over the API are run.
+    pub api_hooks: bool,
+}
+
 /// The configuration, and who waits for what.
 pub struct Engine {
     conf: Mutex<Arc<Conf>>,
@@ -116,6 +127,12 @@ pub struct Engine {
     applied: Mutex<BTreeMap<String, Applied>>,
     /// The configuration file, where there is one.
     file: Option<PathBuf>,
+    /// What it said when it was read last.
+    in_file: Mutex<Option<Arc<Conf>>>,
+    /// Whether commands that were set over the API are run.
+    api_hooks: bool,
+    /// Paths for which a command runs until nobody reads them.
+    demanded: Mutex<HashSet<String>>,
     /// Keys of which it was said that they do nothing.
     told: Mutex<HashSet<String>>,
     /// Checks of passwords under way. Each may take a core for a second.
@@ -123,9 +140,9 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// At the start of the service. `file` is where MediaMTX's configuration is, if anywhere; blocks on the disk for it.
+    /// At the start of the service. Blocks on the disk for MediaMTX's configuration file.
     /// Error: it cannot be read, or says something that cannot be.
-    pub fn new(served: Served, file: Option<PathBuf>) -> Result<Self> {
+    pub fn new(served: Served, allowed: Allowed) -> Result<Self> {
         let text = |text: String| Value::Text(text);
         let off = ["rtmp", "hls", "webrtc", "srt", "moq"];
         let given = off.iter().fold(global_keys(), |given, key| given.with(key, Value::Flag(false)));
@@ -141,10 +158,13 @@ impl Engine {
         let given = given
             .with("rtspAddress", text(served.rtsp.clone()))
             .with("rtspTransports", Value::Texts(vec!["tcp".into(), "udp".into()]));
-        let conf = Conf::new(given);
-        let conf = file.as_deref().map(|file| file::load(&conf, file)).transpose()?.unwrap_or(conf);
+        let (empty, Allowed { file, api_hooks }) = (Conf::new(given), allowed);
+        let in_file = file.as_deref().map(|file| file::load(&empty, file)).transpose()?.map(Arc::new);
         Ok(Self {
-            conf: Mutex::new(Arc::new(conf)),
+            conf: Mutex::new(in_file.clone().unwrap_or_else(|| Arc::new(empty))),
+            in_file: Mutex::new(in_file),
+            api_hooks,
+            demanded: Mutex::default(),
             turn: Turn::default(),
             started: SystemTime::now(),
             rtsp: served.rtsp,
@@ -169,6 +189,11 @@ impl Engine {
 
     fn conf(&self) -> Arc<Conf> {
         Arc::clone(&self.conf.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What the configuration file says.
+    fn in_file(&self) -> Option<Arc<Conf>> {
+        self.in_file.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn put(&self, conf: Conf) {

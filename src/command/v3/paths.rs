@@ -41,6 +41,13 @@ pub struct Path {
     bytes_sent: u64,
 }
 
+impl Path {
+    /// What it is fed by: a kind and an id, which may be empty. `None`: nothing.
+    pub(super) fn source(&self) -> Option<(String, String)> {
+        self.source.as_ref().map(|end| (end.kind.to_owned(), end.id.clone()))
+    }
+}
+
 /// One end of a path: where frames come from or go to.
 #[derive(Debug, Serialize)]
 struct End {

@@ -154,14 +154,24 @@ impl State {
         let known = lock(&self.connections).get(&connection).map(|known| {
             let asking = context.session();
             let own = known.sessions.iter().find(|known| asking.is_some_and(|session| known.session == *session));
-            (known.remote, own.map(|own| Arc::clone(&own.sent)).unwrap_or_default())
+            let (session, sent) = own.map(|own| (own.id, Arc::clone(&own.sent))).unwrap_or_default();
+            (
+                ReaderInfo {
+                    path: feed.mount.name.clone(),
+                    remote: known.remote,
+                    transport: Transport::Udp,
+                    session,
+                    query: known.query.clone(),
+                },
+                sent,
+            )
         });
-        let Some((remote, sent)) = known else { return };
+        let Some((info, sent)) = known else { return };
         // The transport itself cannot be read from here; the connection knows it by its channels if it is TCP.
         let own = media.transport(0);
         let tcp = (0..=u8::MAX).filter_map(|channel| client.stream_transport(channel)).any(|known| Some(known) == own);
         let transport = if tcp { Transport::Tcp } else { Transport::Udp };
-        feed.join(ReaderInfo { path: feed.mount.name.clone(), remote, transport }, connection, session, &media, sent);
+        feed.join(ReaderInfo { transport, ..info }, connection, session, &media, sent);
     }
 
     /// PAUSE or TEARDOWN, about to be done.

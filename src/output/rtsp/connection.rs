@@ -17,7 +17,7 @@ use gst_rtsp_server::{gio, prelude::*};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use uuid::Uuid;
 
-use super::{feed::Feed, lock, mount::Mount, people::Sent, server::State};
+use super::{ReaderEvent, feed::Feed, lock, mount::Mount, people::Sent, server::State};
 
 /// How long accepting rests after it failed, for want of file descriptors most likely.
 const ACCEPT_REST: Duration = Duration::from_millis(500);
@@ -115,6 +115,9 @@ impl State {
             feed.leave(|reader| reader.connection == connection);
         }
         let known = lock(&self.connections).remove(&connection);
+        if let Some(known) = &known {
+            self.tell(ReaderEvent::Disconnected(known.id));
+        }
         // They would stay in the pool until they time out.
         for session in known.iter().flat_map(|known| &known.sessions).filter_map(|known| known.session.upgrade()) {
             let _ = self.sessions.remove(&session);
@@ -182,10 +185,12 @@ impl State {
             id: Uuid::new_v4(),
             created: SystemTime::now(),
         };
+        let event = ReaderEvent::Connected(known.id);
         lock(&self.connections).insert(id, known);
+        self.tell(event);
         let handed = self.server.transfer_connection(socket, &remote.ip().to_string(), i32::from(remote.port()), None);
         if let Err(error) = handed {
-            lock(&self.connections).remove(&id);
+            self.closed(id);
             tracing::warn!(%remote, %error, "RTSP connection lost");
         }
         Ok(())

@@ -251,7 +251,7 @@ impl Feed {
         self.stream.request_key_frame();
         self.wake_sender();
         if let Some(state) = self.state.upgrade() {
-            (state.settings.events)(ReaderEvent::Joined(reader.info.clone()));
+            state.tell(ReaderEvent::Joined(reader.info.clone()));
         }
     }
 
@@ -272,7 +272,7 @@ impl Feed {
         gone.iter().for_each(|reader| reader.leave());
         self.wake_sender();
         if let Some(state) = self.state.upgrade() {
-            gone.iter().for_each(|reader| (state.settings.events)(ReaderEvent::Left(reader.info.clone())));
+            gone.iter().for_each(|reader| state.tell(ReaderEvent::Left(reader.info.clone())));
         }
     }
 

@@ -40,6 +40,8 @@ use std::{
     time::Duration,
 };
 
+use uuid::Uuid;
+
 use crate::{error::Result, stream::Stream};
 
 pub use people::{ConnectionInfo, SessionInfo, SessionState};
@@ -63,7 +65,7 @@ pub struct RtspSettings {
     pub stall_timeout: Duration,
     /// Connections at a time; more are closed at once. Each has a thread, so this bounds the threads too.
     pub max_connections: usize,
-    /// Told when a reader comes and goes. Called on the server's threads: it must be quick and not
+    /// Told when somebody comes and goes. Called on the server's threads: it must be quick and not
     /// panic.
     pub events: Arc<dyn Fn(ReaderEvent) + Send + Sync>,
 }
@@ -138,15 +140,23 @@ pub struct ReaderInfo {
     pub remote: SocketAddr,
     /// How the frames reach it.
     pub transport: Transport,
+    /// Its session, as [`SessionInfo`] has it.
+    pub session: Uuid,
+    /// The query of its URL.
+    pub query: String,
 }
 
-/// A reader came or went.
+/// Somebody came or went.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReaderEvent {
-    /// It plays.
+    /// A reader plays.
     Joined(ReaderInfo),
     /// It plays no more.
     Left(ReaderInfo),
+    /// A connection was accepted; its [`ConnectionInfo::id`].
+    Connected(Uuid),
+    /// It is closed.
+    Disconnected(Uuid),
 }
 
 /// Locks plain data that is valid after every statement, so that a panic elsewhere under the lock harms nobody.

@@ -14,9 +14,10 @@ use std::{
 
 use gst::{glib, glib::ControlFlow};
 use gst_rtsp_server::prelude::*;
+use tokio::sync::broadcast;
 
 use super::{
-    Open, Publishers, Readers, RtspSettings, client,
+    Open, Publishers, ReaderEvent, Readers, RtspSettings, client,
     connection::Connection,
     door::Door,
     feed::Feed,
@@ -33,6 +34,8 @@ use crate::{
 const TICK: Duration = Duration::from_millis(100);
 /// How often dead sessions are.
 const CLEANUP: Duration = Duration::from_secs(2);
+/// Events kept for a listener that is behind. One that falls further behind is told how many it missed.
+const EVENTS: usize = 256;
 /// How long `stop` waits for the thread.
 const STOP: Duration = Duration::from_secs(5);
 
@@ -53,6 +56,7 @@ pub(super) struct State {
     /// A connection was closed.
     pub(super) left: Condvar,
     pub(super) stopping: AtomicBool,
+    told: broadcast::Sender<ReaderEvent>,
     pub(super) publishers: OnceLock<Arc<dyn Publishers>>,
     pub(super) publishing: Mutex<Vec<Publisher>>,
 }
@@ -159,6 +163,11 @@ impl RtspServer {
         }
     }
 
+    /// Who comes and goes from now on.
+    pub fn events(&self) -> broadcast::Receiver<ReaderEvent> {
+        self.state.told.subscribe()
+    }
+
     /// Accepts nobody any more, disconnects everybody and ends the thread. Blocks until that is done, 5 s at most.
     /// Error: it is not done; a reader waits for a source to open, most likely.
     pub fn stop(&self) -> Result<()> {
@@ -225,6 +234,7 @@ impl State {
             next_connection: AtomicU64::new(0),
             left: Condvar::new(),
             stopping: AtomicBool::new(false),
+            told: broadcast::Sender::new(EVENTS),
             publishers: OnceLock::new(),
             publishing: Mutex::new(Vec::new()),
         });
@@ -263,6 +273,12 @@ impl State {
             drop(mounts);
             self.points.remove_factory(&path);
         }
+    }
+
+    pub(super) fn tell(&self, event: ReaderEvent) {
+        (self.settings.events)(event.clone());
+        // Nobody listening is fine.
+        let _ = self.told.send(event);
     }
 
     pub(super) fn feeds(&self) -> Vec<Arc<Feed>> {

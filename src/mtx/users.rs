@@ -9,7 +9,7 @@ use regex::Regex;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::Set;
+use super::{Conf, Set, Value, global};
 
 /// What somebody wants to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,9 +63,22 @@ pub struct Asking {
 pub struct Users(Vec<Set>);
 
 impl Users {
-    /// Those of the global configuration.
-    pub fn new(global: &Set) -> Self {
-        Self(global.records("authInternalUsers").to_vec())
+    /// Those of a configuration. Where paths have credentials of their own, as earlier versions had it, those count; whoever
+    /// may play recordings and use the API stays as it is by default.
+    pub fn new(conf: &Conf) -> Self {
+        let global = conf.global();
+        let users = global.records("authInternalUsers");
+        let paths = conf.paths();
+        if !paths.iter().any(|(_, path)| has_old_credentials(path)) {
+            return Self(users.to_vec());
+        }
+        let mut users = users.to_vec();
+        users.iter_mut().for_each(|user| user.retain_permissions(|action| !["publish", "read"].contains(&action)));
+        for (name, path) in &paths {
+            users.push(old_user(name, path, "publish", ["publishUser", "publishPass", "publishIPs"]));
+            users.push(old_user(name, path, "read", ["readUser", "readPass", "readIPs"]));
+        }
+        Self(users)
     }
 
     /// Whether one of the users may. Takes its time (a second, at worst) where a password is hashed with Argon2.
@@ -79,6 +92,28 @@ impl Users {
                     || (fits(user.text("user"), &asking.user) && fits(user.text("pass"), &asking.pass)))
         })
     }
+}
+
+/// Old keys of a path that hold credentials.
+const OLD_CREDENTIALS: [&str; 6] = ["publishUser", "publishPass", "publishIPs", "readUser", "readPass", "readIPs"];
+
+/// Whether credentials are set for a path itself.
+pub(super) fn has_old_credentials(path: &Set) -> bool {
+    OLD_CREDENTIALS.iter().any(|key| path.get(key).is_some())
+}
+
+/// Who may do this with a path whose credentials are its own; everybody, where it has none for it.
+fn old_user(name: &str, path: &Set, action: &str, [user, pass, networks]: [&str; 3]) -> Set {
+    let name = if ["all", "all_others"].contains(&name) { "~^.*$" } else { name };
+    let user = Some(path.text(user)).filter(|user| !user.is_empty()).unwrap_or("any");
+    let permission = Set::defaults(global::PERMISSION)
+        .with("action", Value::Text(action.to_owned()))
+        .with("path", Value::Text(name.to_owned()));
+    Set::defaults(global::USER)
+        .with("user", Value::Text(user.to_owned()))
+        .with("pass", Value::Text(path.text(pass).to_owned()))
+        .with("ips", Value::Networks(path.networks(networks).to_vec()))
+        .with("permissions", Value::Records(vec![permission]))
 }
 
 fn permits(permission: &Set, asking: &Asking) -> bool {

@@ -26,7 +26,7 @@ pub fn path_defaults(gateway: &Gateway) -> Set {
 
 /// The paths that are configured, by name.
 pub fn path_list(gateway: &Gateway, page: Page) -> List<Set> {
-    page.of(present(gateway).paths().into_iter().map(|(_, path)| path.redacted()).collect())
+    page.of(present(gateway).paths()).map(|(_, path)| path.redacted())
 }
 
 /// A path that is configured. Error: there is none.

@@ -188,6 +188,6 @@ impl Engine {
     }
 
     fn users(&self) -> Users {
-        Users::new(&self.acting())
+        Users::new(&self.conf())
     }
 }

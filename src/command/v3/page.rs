@@ -20,6 +20,14 @@ pub struct Page {
     page: usize,
 }
 
+impl<T> List<T> {
+    /// The same page of other things.
+    pub(super) fn map<U>(self, how: impl FnMut(T) -> U) -> List<U> {
+        let Self { item_count, page_count, items } = self;
+        List { item_count, page_count, items: items.into_iter().map(how).collect() }
+    }
+}
+
 impl Page {
     /// The page that a request asks for with `itemsPerPage` and `page`; without, it is the first hundred.
     /// Error: they are no numbers that fit into 31 bits; a page without items.

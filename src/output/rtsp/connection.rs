@@ -34,6 +34,8 @@ pub(super) struct Connection {
     pub(super) touched: Instant,
     /// What it has asked about.
     pub(super) mounts: Vec<Weak<Mount>>,
+    /// The name that it has shown.
+    pub(super) user: String,
     /// Paths that it has shown to be allowed to have.
     pub(super) may: HashSet<String>,
     /// The query of the URL it asked about last.
@@ -179,6 +181,7 @@ impl State {
             socket: own,
             touched: Instant::now(),
             mounts: Vec::new(),
+            user: String::new(),
             may: HashSet::new(),
             query: String::new(),
             sessions: Vec::new(),

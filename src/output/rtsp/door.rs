@@ -104,6 +104,7 @@ impl State {
             Admission::Granted => {
                 if let Some(known) = lock(&self.connections).get_mut(&connection) {
                     known.may.insert(name);
+                    shown.map_or("", |(user, _)| user).clone_into(&mut known.user);
                 }
                 true
             }

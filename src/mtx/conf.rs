@@ -184,7 +184,7 @@ impl Conf {
     }
 
     /// What a file sets, in place of everything that was.
-    pub(super) fn from_parts(&self, parts: Parts) -> Result<Self, Refused> {
+    pub(super) fn with_parts(&self, parts: Parts) -> Result<Self, Refused> {
         self.changed(|conf| {
             (conf.global, conf.path_defaults) = (parts.global, parts.path_defaults);
             conf.paths.retain(|_, entry| entry.given.is_some());

@@ -16,7 +16,7 @@ impl Conf {
     /// the text is no YAML.
     pub fn read(&self, text: &str) -> Result<Self, String> {
         let parts = parts(text)?;
-        self.from_parts(parts).map_err(|refused| match refused {
+        self.with_parts(parts).map_err(|refused| match refused {
             Refused::Invalid(message) => message,
             Refused::NotFound => "there is no such path".into(),
         })

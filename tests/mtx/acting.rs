@@ -22,9 +22,9 @@ async fn record_true_records_and_record_false_ends_it_without_a_reader_noticing(
     done(&service, "PATCH", "/config/paths/patch/camera0", r#"{"record":true}"#).await;
     assert_eq!(get(&service, "/config/paths/get/camera0").await["record"], true);
     let started = loop {
-        match timeout(PATIENCE, events.recv()).await.expect("a recording in time").unwrap() {
-            PathEvent::RecordingStarted { started, .. } => break started,
-            _ => {}
+        let event = timeout(PATIENCE, events.recv()).await.expect("a recording in time").unwrap();
+        if let PathEvent::RecordingStarted { started, .. } = event {
+            break started;
         }
     };
     done(&service, "PATCH", "/config/paths/patch/camera0", r#"{"record":false}"#).await;

@@ -1,6 +1,8 @@
 //! The MediaMTX-compatible API as its clients see it: every reply has every field, of the right type, and what is written
 //! does something. `curl` asks; `ffmpeg` reads.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
 #[path = "../support/mod.rs"]
 mod support;
 

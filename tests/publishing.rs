@@ -17,10 +17,10 @@ use camera_service::{
     media::{self, launch::LaunchFiles},
     output::{
         rtsp::{Admission, Guest, RtspServer, RtspSettings, Visit},
-        snapshot::SnapshotRequest,
+        snapshot::{Caption, SnapshotRequest},
         storage::{NamePattern, Uses},
     },
-    path::{Folders, Host, Parts, PathSettings, PathStatus, Paths, Publishing, RecordingRequest},
+    path::{Doors, Folders, Host, Parts, PathSettings, PathStatus, Paths, Publishing, RecordingRequest},
     pipeline::Encoders,
     stream::Limits,
 };
@@ -74,6 +74,8 @@ impl Gateway {
             launch,
             folders: Folders {
                 recordings: folder.path().into(),
+                fallback: None,
+                doors: Doors::default(),
                 snapshots: folder.path().into(),
                 pattern: NamePattern::default(),
                 uses: Uses::default(),
@@ -167,7 +169,7 @@ async fn what_ffmpeg_publishes_is_read_pictured_and_recorded_until_it_leaves() {
             assert_eq!((&video["codec_name"], &video["width"]), (&"h264".into(), &320.into()), "{transport} {reader}");
         }
         let picture = SnapshotRequest { format: SnapshotFormat::Jpeg, quality: 90, max_width: None, max_height: None };
-        let taken = gateway.paths.snapshot("cam", picture, None).await.unwrap();
+        let taken = gateway.paths.snapshot("cam", picture, Caption::default(), None).await.unwrap();
         assert_eq!((taken.picture.width, taken.picture.height), (320, 240));
 
         let recording = RecordingRequest {

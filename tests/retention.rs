@@ -12,7 +12,10 @@ use std::{
 
 use serde_json::{Value, json};
 use support::{Camera, PATIENCE, SMALL, Service};
-use tokio::time::timeout;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::timeout,
+};
 
 /// Makes a file of so many bytes that was last written so many days ago.
 fn file(folder: &Path, name: &str, days: u32, size: u64) -> PathBuf {
@@ -47,6 +50,8 @@ async fn a_policy_is_checked_stored_and_in_force_after_a_restart() {
         (json!({ "policy_type": "size", "enabled": true, "max_size_gb": 0 }), "max_size_gb"),
         (json!({ "policy_type": "size", "enabled": true, "max_size_gb": 1e9 }), "max_size_gb"),
         (json!({ "policy_type": "size", "enabled": true, "max_size": 1 }), "max_size"),
+        (json!({ "policy_type": "size", "enabled": true, "min_free_gb": -1 }), "min_free_gb"),
+        (json!({ "policy_type": "size", "enabled": true, "cameras": [{ "device": "camera0" }] }), "cameras"),
     ] {
         let refused = client.call("set_retention_policy", params.clone()).await.unwrap_err();
         assert_eq!(
@@ -73,8 +78,8 @@ async fn a_policy_is_checked_stored_and_in_force_after_a_restart() {
     let set = client.call("set_retention_policy", params).await.unwrap();
     let message = set["message"].as_str().unwrap();
     assert!(message.contains("7 days"), "{set}");
-    let stored = json!({ "policy_type": "age", "max_age_days": 7, "max_size_gb": 10.0, "enabled": true,
-        "message": message });
+    let stored = json!({ "policy_type": "age", "max_age_days": 7, "max_size_gb": 10.0, "min_free_gb": 0.0,
+        "cameras": [], "enabled": true, "message": message });
     assert_eq!(set, stored);
     let cleaned = client.call("cleanup_old_files", json!({})).await.unwrap();
     let expected = json!({ "cleanup_executed": true, "files_deleted": 2, "space_freed": 1100,
@@ -134,6 +139,56 @@ async fn the_oldest_go_when_all_take_too_much_but_never_what_is_being_written() 
     age(&written, 90);
     let cleaned = client.call("cleanup_old_files", json!({})).await.unwrap();
     assert_eq!((&cleaned["files_deleted"], &cleaned["space_freed"]), (&json!(1), &stopped["file_size"]));
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_camera_has_limits_of_its_own_and_no_room_spares_only_what_is_in_use() {
+    let service = Service::start(&format!("{SMALL}retention_policy: {{ auto_cleanup: false }}")).await;
+    let (recordings, snapshots) = folders(&service);
+    service.plug(&Camera::usb(0, "1", Some("C0FFEE"))).await;
+    service.streaming("camera0").await;
+    let of = |device: &str, day: u32, ending: &str| format!("{device}_2026-01-{day:02}_00-00-00.{ending}");
+    let kept = [
+        file(&recordings, &of("camera8", 1, "mp4"), 40, 1000),
+        file(&recordings, &of("camera9", 2, "mp4"), 3, 900_000),
+        file(&recordings, &of("other", 1, "mp4"), 20, 1000),
+    ];
+    let gone = [
+        file(&recordings, &of("camera8", 2, "mp4"), 100, 1000),
+        file(&snapshots, &of("camera8", 3, "jpg"), 100, 1000),
+        file(&recordings, &of("camera9", 1, "mp4"), 4, 900_000),
+        file(&recordings, &of("other", 2, "mp4"), 40, 1000),
+    ];
+    let mut client = service.client("admin").await;
+    let cameras = json!([{ "device": "camera8", "max_age_days": 90 }, { "device": "camera9", "max_size_gb": 0.001 }]);
+    let params = json!({ "policy_type": "age", "enabled": true, "max_age_days": 30, "cameras": cameras });
+    let set = client.call("set_retention_policy", params).await.unwrap();
+    assert_eq!(set["cameras"], cameras, "{set}");
+    let cleaned = client.call("cleanup_old_files", json!({})).await.unwrap();
+    assert_eq!((&cleaned["files_deleted"], &cleaned["space_freed"]), (&json!(4), &json!(903_000)), "{cleaned}");
+    assert!(kept.iter().all(|file| file.exists()) && !gone.iter().any(|file| file.exists()));
+
+    // No disk has so much room: whatever is not in use goes.
+    let started = client.call("start_recording", json!({ "device": "camera0" })).await.unwrap();
+    let address = service.app.control_address();
+    let downloaded = file(&recordings, "downloaded.mp4", 1, 50_000_000);
+    let mut download = tokio::net::TcpStream::connect(address).await.unwrap();
+    let token = support::token("viewer");
+    let get = format!(
+        "GET /files/recordings/downloaded.mp4 HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\n\r\n"
+    );
+    download.write_all(get.as_bytes()).await.unwrap();
+    // It has begun, and is not read on.
+    download.read_u8().await.unwrap();
+    let params = json!({ "policy_type": "age", "enabled": false, "min_free_gb": 1_000_000 });
+    let set = client.call("set_retention_policy", params).await.unwrap();
+    assert_eq!(set["cameras"], cameras, "what is left out stays: {set}");
+    let cleaned = client.call("cleanup_old_files", json!({})).await.unwrap();
+    assert_eq!(cleaned["files_deleted"], 3, "{cleaned}");
+    assert!(cleaned["message"].as_str().unwrap().contains("no other file may go"), "{cleaned}");
+    assert!(service.recording(&started["filename"]).exists() && downloaded.exists());
+    drop(download);
     service.stop().await;
 }
 

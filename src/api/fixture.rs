@@ -25,7 +25,7 @@ use crate::{
         Cameras, ControlPolicy, Offer, Remembered, Service, TestPattern, identity::Identities, registry::Registry,
     },
     command::{
-        Clients, Contents, Credentials, Defaults, Gateway, NOTIFICATIONS, Rates, Role, RtspAddress,
+        Clients, Contents, Credentials, Defaults, Gateway, Indexes, NOTIFICATIONS, Rates, Role, RtspAddress,
         keys::{self, Keys, Wish},
         retention::{self, Policy, PolicyType, Retention},
         token::{Secret, Tokens, make_token},
@@ -42,7 +42,7 @@ use crate::{
         snapshot::{SnapshotFormat, SnapshotRequest},
         storage::{NamePattern, Uses},
     },
-    path::{Folders, Parts, PathSettings, Paths, RecordingRequest},
+    path::{Doors, Folders, Parts, PathSettings, Paths, RecordingRequest},
     pipeline::{Encoders, Wanted},
     stream::Limits,
 };
@@ -58,7 +58,14 @@ pub(super) static PUBLISHED: LazyLock<schema::Published> = LazyLock::new(|| {
 
 /// What no test makes unless it is about this: files of more than a month ago are deleted, and soon.
 const RETENTION: retention::Settings = retention::Settings {
-    policy: Policy { policy_type: PolicyType::Age, max_age_days: 30, max_size_gb: 10.0, enabled: true },
+    policy: Policy {
+        policy_type: PolicyType::Age,
+        max_age_days: 30,
+        max_size_gb: 10.0,
+        min_free_gb: 0.0,
+        cameras: Vec::new(),
+        enabled: true,
+    },
     auto_cleanup: true,
     every: Duration::from_millis(50),
     recording_days: 0,
@@ -96,9 +103,11 @@ impl Served {
         let rtsp_address = RtspAddress { host: None, port: rtsp.port() };
         let folders = Folders {
             recordings: folder.path().into(),
+            fallback: None,
             snapshots: folder.path().into(),
             pattern: NamePattern::default(),
             uses: Uses::default(),
+            doors: Doors::default(),
         };
         let rtsp_host = "localhost".into();
         let parts =
@@ -123,11 +132,16 @@ impl Served {
             external: streams,
             discovery,
             paths,
+            indexes: Indexes::new(&folders, folder.path()),
             folders,
             contents: Contents::default(),
             retention: Retention::load(&folder.path().join("retention.json"), RETENTION),
             engine: v3::Engine::new(
-                v3::Served { api: ":9997".into(), encrypted: false, rtsp: ":8554".into() },
+                v3::Served {
+                    ports: v3::Ports { api: Some(":9997".into()), ..v3::Ports::default() },
+                    encrypted: false,
+                    rtsp: ":8554".into(),
+                },
                 v3::Allowed::default(),
             )
             .unwrap(),
@@ -163,7 +177,7 @@ impl Served {
         let listeners = Listeners {
             control: TcpListener::bind("127.0.0.1:0").await.unwrap(),
             health: TcpListener::bind("127.0.0.1:0").await.unwrap(),
-            mediamtx: Some(mediamtx),
+            engine: v3::Ports { api: Some(mediamtx), metrics: None, playback: None },
         };
         let (control, health) = (listeners.control.local_addr().unwrap(), listeners.health.local_addr().unwrap());
         let serving = tokio::spawn(serve(listeners, settings, Arc::clone(&gateway)));

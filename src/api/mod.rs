@@ -1,7 +1,7 @@
 //! HTTP, WebSocket, JSON: how commands come in and replies go out. warp lives here and nowhere else.
 //!
 //! A request arrives, becomes a command, returns a reply: [`listen`](self) accepts connections, the routes below tell
-//! WebSockets from downloads, `rpc` does the rest. What commands do is `command`'s.
+//! WebSockets from downloads and pictures, `rpc` does the rest. What commands do is `command`'s.
 
 mod credentials;
 mod errors;
@@ -14,17 +14,22 @@ mod origin;
 mod refusal;
 mod rest;
 pub mod rpc;
+mod snapshot;
 mod tls;
 mod upgrade;
 
 use std::{convert::Infallible, net::IpAddr, sync::Arc};
 
+use futures_util::future::OptionFuture;
 use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 use warp::{Filter, http::HeaderMap, reply::Response};
 
 use crate::{
-    command::{Clients, Gateway, announce, keys, retention, v3},
+    command::{
+        Clients, Gateway, announce, keys, retention,
+        v3::{self, Ports},
+    },
     config,
 };
 use listen::Door;
@@ -33,12 +38,12 @@ pub use tls::Certificate;
 /// The sockets to serve on. The caller binds them, so that it can say which port was taken, and use port 0.
 #[derive(Debug)]
 pub struct Listeners {
-    /// The WebSocket and the downloads.
+    /// The WebSocket, the downloads and the pictures.
     pub control: TcpListener,
     /// The health probes.
     pub health: TcpListener,
-    /// The MediaMTX-compatible API, where it is served.
-    pub mediamtx: Option<TcpListener>,
+    /// The MediaMTX-compatible ports, where they are served.
+    pub engine: Ports<TcpListener>,
 }
 
 /// What this floor is started with.
@@ -65,12 +70,20 @@ pub async fn serve(listeners: Listeners, settings: Settings, gateway: Arc<Gatewa
     };
     // Probes have places of their own: they are answered when the control port has none left.
     let (control_door, health_door) = (door(gateway.clients.connections.clone()), door(Clients::connections()));
-    let rest_door = door(Clients::connections());
-    let rest = rest::routes(Arc::clone(&gateway));
-    let rest = async move {
-        if let Some(listener) = listeners.mediamtx {
-            rest_door.open(listener, warp::service(rest)).await;
-        }
+    let engine = listeners.engine;
+    let doors = [(); 3].map(|()| door(Clients::connections()));
+    let routes = (
+        rest::routes(Arc::clone(&gateway)),
+        rest::metrics::routes(Arc::clone(&gateway)),
+        rest::playback::routes(Arc::clone(&gateway)),
+    );
+    let engine = async move {
+        let [api, metrics, playback] = doors;
+        tokio::join!(
+            OptionFuture::from(engine.api.map(|listener| api.open(listener, warp::service(routes.0)))),
+            OptionFuture::from(engine.metrics.map(|listener| metrics.open(listener, warp::service(routes.1)))),
+            OptionFuture::from(engine.playback.map(|listener| playback.open(listener, warp::service(routes.2)))),
+        );
     };
     let control = control_routes(settings, Arc::clone(&gateway), tasks.clone());
     let health = health::routes(Arc::clone(&gateway));
@@ -82,7 +95,7 @@ pub async fn serve(listeners: Listeners, settings: Settings, gateway: Arc<Gatewa
     tokio::join!(
         control_door.open(listeners.control, warp::service(control)),
         health_door.open(listeners.health, warp::service(health)),
-        rest,
+        engine,
         announce(Arc::clone(&gateway)),
         keys::watch(Arc::clone(&gateway)),
         v3::keep(Arc::clone(&gateway)),
@@ -99,7 +112,7 @@ fn control_routes(
     gateway: Arc<Gateway>,
     connections: TaskTracker,
 ) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone {
-    let files = files::routes(&gateway);
+    let files = files::routes(&gateway).or(snapshot::routes(&gateway)).unify();
     let sockets = Arc::new(rpc::socket::Sockets::new(settings, gateway, connections));
     let websocket = warp::get()
         .and(warp::path::full())

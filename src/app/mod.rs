@@ -10,7 +10,6 @@ use std::{
 use rustix::process::{Resource, getrlimit, setrlimit};
 use sd_notify::NotifyState;
 use tokio::{
-    net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
     sync::{broadcast, mpsc},
     task::{JoinHandle, spawn_blocking},
@@ -20,18 +19,24 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     api,
     camera::{Cameras, Remembered, identity::Identities, registry::Registry},
-    command::{Clients, Contents, Credentials, Gateway, Rates, Role, keys, retention::Retention, token, v3},
+    command::{Clients, Contents, Credentials, Gateway, Indexes, Rates, Role, keys, retention::Retention, token, v3},
     config::Config,
     device::{DeviceEvent, monitor},
     error::{Error, Kind, Result},
     external,
     media::{self, launch::LaunchFiles},
-    output::rtsp::RtspServer,
+    output::{
+        rtsp::RtspServer,
+        storage::{Index, Keeper},
+    },
     path::{Parts, Paths},
     pipeline::Encoders,
 };
 
+mod ports;
 mod settings;
+
+use ports::{bind, local};
 
 /// Device events on their way from udev's thread. That thread waits when it is full; the kernel's own queue is behind it,
 /// and an overflow there means enumerating again.
@@ -59,12 +64,13 @@ pub struct App {
     paths: Paths,
     rtsp: Arc<RtspServer>,
     monitor: Option<monitor::Monitor>,
+    keepers: Vec<Keeper>,
     camera_task: JoinHandle<()>,
     servers: JoinHandle<()>,
     stopping: CancellationToken,
     control_address: SocketAddr,
     health_address: SocketAddr,
-    api_address: Option<SocketAddr>,
+    engine_addresses: v3::Ports<SocketAddr>,
     grace: Duration,
 }
 
@@ -84,14 +90,13 @@ impl App {
         let started = Instant::now();
         let control = bind(settings::control_address(&config)).await?;
         let health = bind(settings::health_address(&config)).await?;
-        let mediamtx = match settings::api_address(&config) {
-            Some(address) => Some(bind(address).await?),
-            None => None,
-        };
+        let engine_ports = ports::bind_engine(settings::engine_addresses(&config)).await?;
         let (control_address, health_address) = (local(&control)?, local(&health)?);
-        let api_address = mediamtx.as_ref().map(local).transpose()?;
+        let engine_addresses = ports::addresses(&engine_ports)?;
         let folders = settings::folders(&config)?;
-        let (hands, config) = blocking(move || Hands::ready(&config).map(|hands| (hands, config))).await?;
+        let indexes = Indexes::new(&folders, &config.state_directory);
+        let keep = indexes.clone();
+        let (hands, config) = blocking(move || Hands::ready(&config, &keep).map(|hands| (hands, config))).await?;
 
         let paths = Paths::new(Parts {
             launch: hands.launch,
@@ -100,7 +105,7 @@ impl App {
             rtsp_host: settings::rtsp_host(&config),
             folders: folders.clone(),
         });
-        paths.recover().await?;
+        paths.recover().await;
         paths.watch_room(settings::thresholds(&config)).await;
         let registry = Registry::new(hands.identities, settings::pins(&config));
         let (cameras, camera_task) =
@@ -110,7 +115,7 @@ impl App {
         let streams = external::Streams::start(served, hands.external.clone(), paths.clone()).await;
         let looked_for = config.external_discovery.clone();
         let (discovery, _) = external::Discovery::start(looked_for, hands.external, stopping.clone());
-        let listening = settings::served(&config, api_address, hands.rtsp.port());
+        let listening = settings::served(&config, &engine_addresses, hands.rtsp.port());
         let allowed = settings::allowed(&config);
         let engine = blocking(move || v3::Engine::new(listening, allowed)).await?;
         let gateway = Gateway {
@@ -119,6 +124,7 @@ impl App {
             discovery,
             paths: paths.clone(),
             folders,
+            indexes,
             contents: Contents::default(),
             retention: hands.retention,
             engine,
@@ -139,10 +145,12 @@ impl App {
         let (ws, http) = if hands.certificate.is_some() { ("wss", "https") } else { ("ws", "http") };
         tracing::info!("control at {ws}://{control_address}{}", config.server.websocket_path);
         tracing::info!("health at {http}://{health_address}/health");
-        if let Some(address) = api_address {
-            tracing::info!("MediaMTX-compatible API at {http}://{address}/v3");
+        for (name, address) in engine_addresses.clone().named() {
+            if let Some(address) = address {
+                tracing::info!("MediaMTX-compatible {name} at {http}://{address}");
+            }
         }
-        let listeners = api::Listeners { control, health, mediamtx };
+        let listeners = api::Listeners { control, health, engine: engine_ports };
         let settings = api::Settings {
             server: config.server,
             origins: config.security.cors_origins,
@@ -157,12 +165,13 @@ impl App {
             paths,
             rtsp,
             monitor,
+            keepers: hands.keepers,
             camera_task,
             servers,
             stopping,
             control_address,
             health_address,
-            api_address,
+            engine_addresses,
             grace,
         })
     }
@@ -206,6 +215,9 @@ impl App {
         if let Err(error) = self.servers.await {
             tracing::error!(%error, "the control servers failed");
         }
+        // The files are as they stay.
+        let keepers = self.keepers;
+        logged("an index", blocking(move || keepers.into_iter().try_for_each(Keeper::stop)).await);
         tracing::info!("stopped");
     }
 
@@ -229,9 +241,9 @@ impl App {
         self.health_address
     }
 
-    /// Where the MediaMTX-compatible API listens, where it does.
-    pub fn api_address(&self) -> Option<SocketAddr> {
-        self.api_address
+    /// Where the MediaMTX-compatible ports are, those that are served.
+    pub fn engine_addresses(&self) -> &v3::Ports<SocketAddr> {
+        &self.engine_addresses
     }
 
     /// The port RTSP is served on.
@@ -252,10 +264,11 @@ struct Hands {
     keys: keys::Keys,
     retention: Retention,
     certificate: Option<api::Certificate>,
+    keepers: Vec<Keeper>,
 }
 
 impl Hands {
-    fn ready(config: &Config) -> Result<Self> {
+    fn ready(config: &Config, indexes: &Indexes) -> Result<Self> {
         // First what a person may have got wrong.
         let certificate = settings::certificate(config)?;
         media::init()?;
@@ -265,6 +278,8 @@ impl Hands {
                 Error::with_source(Kind::Dependency { dependency: "disk".into() }, message, error)
             })?;
         }
+        // They read their folders while the encoders are tried.
+        let keepers = indexes.all().map(Index::keep).collect::<Result<_>>()?;
         let launch = LaunchFiles::new(config.pipelines_directory.clone());
         let encoders = Encoders::probe(&config.encoder.order, &launch, config.encoder.trial_timeout);
         Ok(Self {
@@ -277,6 +292,7 @@ impl Hands {
             keys: keys::Keys::load(&api_keys_file(config)),
             retention: Retention::load(&config.state_directory.join("retention.json"), settings::retention(config)),
             certificate,
+            keepers,
             launch,
         })
     }
@@ -307,23 +323,6 @@ pub fn make_token(config: &Config, role: Role, user: &str, hours: Option<u32>) -
 pub fn api_keys_file(config: &Config) -> PathBuf {
     let file = config.security.api_keys.storage_file.clone();
     file.unwrap_or_else(|| config.state_directory.join("api-keys.json"))
-}
-
-async fn bind(address: SocketAddr) -> Result<TcpListener> {
-    TcpListener::bind(address).await.map_err(|error| {
-        let message = match error.kind() {
-            std::io::ErrorKind::AddrInUse => format!("port {} is taken by another program", address.port()),
-            std::io::ErrorKind::PermissionDenied => {
-                format!("port {} needs a privilege this user lacks", address.port())
-            }
-            _ => format!("cannot listen on {address}"),
-        };
-        Error::with_source(Kind::Dependency { dependency: "port".into() }, message, error)
-    })
-}
-
-fn local(listener: &TcpListener) -> Result<SocketAddr> {
-    listener.local_addr().map_err(|error| Error::with_source(Kind::Internal, "a listener has no address", error))
 }
 
 fn listen(kind: SignalKind) -> Result<Signal> {

@@ -19,7 +19,7 @@ use crate::{
         snapshot::SnapshotRequest,
         storage::{NamePattern, Uses},
     },
-    path::{Folders, PathSettings, Publishing, RecordingRequest, Thresholds},
+    path::{Doors, Folders, PathSettings, Publishing, RecordingRequest, Thresholds},
     pipeline::Wanted,
     stream::Limits,
 };
@@ -35,20 +35,30 @@ pub(super) fn health_address(config: &Config) -> SocketAddr {
     (config.security.health.bind_address, config.security.health.port).into()
 }
 
-/// `None`: the API is not served.
-pub(super) fn api_address(config: &Config) -> Option<SocketAddr> {
+/// Where the media engine's ports are wanted.
+pub(super) fn engine_addresses(config: &Config) -> v3::Ports<SocketAddr> {
     let mediamtx = &config.mediamtx;
-    mediamtx.api_enabled.then(|| (mediamtx.api_bind_address, mediamtx.api_port).into())
+    let at = |enabled: bool, port: u16| enabled.then(|| (mediamtx.api_bind_address, port).into());
+    v3::Ports {
+        api: at(mediamtx.api_enabled, mediamtx.api_port),
+        metrics: at(mediamtx.metrics_enabled, mediamtx.metrics_port),
+        playback: at(mediamtx.playback_enabled, mediamtx.playback_port),
+    }
 }
 
 /// What the API says of the listeners: MediaMTX writes all addresses of a machine as none.
-pub(super) fn served(config: &Config, api: Option<SocketAddr>, rtsp_port: u16) -> v3::Served {
+pub(super) fn served(config: &Config, engine: &v3::Ports<SocketAddr>, rtsp_port: u16) -> v3::Served {
     let shown = |address: IpAddr, port: u16| match address.is_unspecified() {
         true => format!(":{port}"),
         false => SocketAddr::new(address, port).to_string(),
     };
+    let listener = |address: SocketAddr| shown(address.ip(), address.port());
     v3::Served {
-        api: api.map(|address| shown(address.ip(), address.port())).unwrap_or_default(),
+        ports: v3::Ports {
+            api: engine.api.map(listener),
+            metrics: engine.metrics.map(listener),
+            playback: engine.playback.map(listener),
+        },
         encrypted: config.security.ssl.enabled,
         rtsp: shown(config.rtsp.bind_address, rtsp_port),
     }
@@ -105,9 +115,11 @@ pub(super) fn monitor(config: &Config) -> monitor::Settings {
 pub(super) fn folders(config: &Config) -> Result<Folders> {
     Ok(Folders {
         recordings: config.mediamtx.recordings_path.clone(),
+        fallback: config.storage.fallback_path.clone(),
         snapshots: config.mediamtx.snapshots_path.clone(),
         pattern: NamePattern::parse(&config.recording.file_name_pattern)?,
         uses: Uses::default(),
+        doors: Doors::default(),
     })
 }
 
@@ -223,6 +235,8 @@ pub(super) fn retention(config: &Config) -> retention::Settings {
             policy_type: configured.policy.into(),
             max_age_days: configured.max_age_days,
             max_size_gb: configured.max_size_gb,
+            min_free_gb: configured.min_free_gb,
+            cameras: configured.cameras.iter().cloned().map(Into::into).collect(),
             enabled: configured.enabled,
         },
         auto_cleanup: configured.auto_cleanup,

@@ -118,7 +118,11 @@ pub struct Download {
 /// # Errors
 /// Those of [`open`].
 pub fn download(kind: Kind, asked: &str, caller: &Caller, gateway: &Gateway) -> Result<Download> {
-    let (name, folder) = (self::name(kind, asked, caller)?, gateway.folder(kind));
+    let name = self::name(kind, asked, caller)?;
+    let folder = match kind {
+        Kind::Recording => gateway.folders.with_recording(name.as_str()),
+        Kind::Snapshot => gateway.folder(kind),
+    };
     let read = gateway.folders.uses.read(&folder.join(name.as_str()));
     let read = read.ok_or_else(|| Error::not_found(kind.resource(), name.as_str()))?;
     let opened = storage::open(folder, &name).map_err(|error| kind.named(error))?;

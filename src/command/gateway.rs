@@ -7,13 +7,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Clients, Contents, Credentials, Notification, Rates, access::Caller, cameras::View, discover::Document,
-    events::Subscribers, files::Kind, retention::Retention, v3::Engine,
+    events::Subscribers, files::Kind, library::on_disk, retention::Retention, v3::Engine,
 };
 use crate::{
     camera::{CameraStatus, Cameras, Connection},
     error::{Error, Kind as Failure, Result},
     external::{Discovery, ExternalStream, Streams},
-    output::snapshot::SnapshotRequest,
+    output::{
+        snapshot::SnapshotRequest,
+        storage::{self, Index},
+    },
     path::{Folders, Paths, Phase, RecordingRequest},
 };
 
@@ -32,6 +35,8 @@ pub struct Gateway {
     pub paths: Paths,
     /// Where files are.
     pub folders: Folders,
+    /// Which files are there.
+    pub indexes: Indexes,
     /// What is known of what is in them.
     pub contents: Contents,
     /// How long they are kept.
@@ -65,6 +70,17 @@ pub struct Gateway {
     pub notifications: broadcast::Sender<Arc<Notification>>,
 }
 
+/// Which files are in the folders.
+#[derive(Clone)]
+pub struct Indexes {
+    /// Recordings.
+    pub recordings: Index,
+    /// Snapshots.
+    pub snapshots: Index,
+    /// Recordings that the first folder did not take.
+    pub fallback: Option<Index>,
+}
+
 /// Where RTSP is served.
 #[derive(Clone, Debug)]
 pub struct RtspAddress {
@@ -81,6 +97,39 @@ pub struct Defaults {
     pub snapshot: SnapshotRequest,
     /// A recording; its limit is also the longest a caller may ask for.
     pub recording: RecordingRequest,
+}
+
+impl Indexes {
+    /// Those of `folders`, kept in the folder `state`. Nothing is read yet.
+    pub fn new(folders: &Folders, state: &Path) -> Self {
+        let index = |kind: Kind, folder: &Path, name: &str| {
+            Index::new(storage::Place {
+                folder: folder.to_owned(),
+                extensions: kind.extensions(),
+                pattern: folders.pattern.clone(),
+                films: kind == Kind::Recording,
+                saved: state.join(format!("index-{name}")),
+            })
+        };
+        Self {
+            recordings: index(Kind::Recording, &folders.recordings, "recordings"),
+            snapshots: index(Kind::Snapshot, &folders.snapshots, "snapshots"),
+            fallback: folders.fallback.as_ref().map(|folder| index(Kind::Recording, folder, "recordings-fallback")),
+        }
+    }
+
+    /// Those with files of a kind, the one that new files go to first.
+    pub fn of(&self, kind: Kind) -> Vec<Index> {
+        match kind {
+            Kind::Recording => [&self.recordings].into_iter().chain(&self.fallback).cloned().collect(),
+            Kind::Snapshot => vec![self.snapshots.clone()],
+        }
+    }
+
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = &Index> {
+        [&self.recordings, &self.snapshots].into_iter().chain(&self.fallback)
+    }
 }
 
 impl Gateway {
@@ -142,7 +191,26 @@ impl Gateway {
         cameras.iter().map(|camera| View::new(camera, self.paths.status(&camera.device).ok().as_ref())).collect()
     }
 
-    /// Where files of a kind are.
+    /// The index with this file of a kind; where new ones go, if none has it.
+    ///
+    /// # Errors
+    /// A question to the disk that broke off.
+    pub(super) async fn index_with(&self, kind: Kind, name: &str) -> Result<Index> {
+        match (kind, &self.indexes.fallback) {
+            (Kind::Recording, Some(fallback)) => {
+                let (folders, name) = (self.folders.clone(), name.to_owned());
+                let folder = on_disk(move || Ok(folders.with_recording(&name).to_owned())).await?;
+                let is_second = folder == fallback.place().folder;
+                Ok(if is_second { fallback } else { &self.indexes.recordings }.clone())
+            }
+            _ => Ok(match kind {
+                Kind::Recording => self.indexes.recordings.clone(),
+                Kind::Snapshot => self.indexes.snapshots.clone(),
+            }),
+        }
+    }
+
+    /// Where new files of a kind go.
     pub fn folder(&self, kind: Kind) -> &Path {
         match kind {
             Kind::Recording => &self.folders.recordings,

@@ -83,13 +83,11 @@ impl Gateway {
     /// How the service is now. Looks at what is known and asks nothing.
     pub fn health(&self) -> Health {
         let ready = !self.stopping.is_cancelled();
-        let (status, details) = match (ready, self.paths.room()) {
-            (false, _) => (Condition::Degraded, "stopping"),
-            (true, Room::Enough) => (Condition::Healthy, "running"),
-            (true, Room::Little) => (Condition::Degraded, "running; the disk is nearly full"),
-            (true, Room::None) => (Condition::Degraded, "running; the disk is too full to record"),
+        let service = match (ready, self.disk_trouble()) {
+            (false, _) => Component { status: Condition::Degraded, details: "stopping".into() },
+            (true, None) => Component { status: Condition::Healthy, details: "running".into() },
+            (true, Some(trouble)) => Component { status: Condition::Degraded, details: format!("running; {trouble}") },
         };
-        let service = Component { status, details: details.into() };
         Health {
             ready,
             uptime: self.started.elapsed(),
@@ -100,6 +98,23 @@ impl Gateway {
                 service_manager: service,
             },
         }
+    }
+
+    /// What keeps recordings from being written as they should be, in words.
+    fn disk_trouble(&self) -> Option<String> {
+        if let (Some(trouble), true) = (self.paths.folder_trouble(), self.paths.has_fallback()) {
+            return Some(format!("recordings go to storage.fallback_path: {trouble}"));
+        }
+        match (self.paths.room(), self.paths.folder_trouble()) {
+            (Room::None, _) => return Some("the disk is too full to record".into()),
+            (_, Some(trouble)) => return Some(format!("nothing is recorded: {trouble}")),
+            (Room::Little, None) => return Some("the disk is nearly full".into()),
+            (Room::Enough, None) => {}
+        }
+        self.paths.list().iter().find_map(|path| {
+            let trouble = path.recording_trouble.as_ref()?;
+            Some(format!("{} is not recorded: {trouble}", path.name))
+        })
     }
 
     fn counts(&self) -> Counts {

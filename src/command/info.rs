@@ -1,7 +1,5 @@
 //! One recording or snapshot, and what is in it.
 
-use std::time::Duration;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -48,21 +46,18 @@ impl Command for GetRecording {
     type Reply = RecordingInfo;
 
     async fn run(params: OneFile, caller: &Caller, gateway: &Gateway) -> Result<RecordingInfo> {
-        let folder = gateway.folder(Kind::Recording);
-        let (stored, film) = gateway.contents.film(params.filename, caller, folder).await?;
-        let (name, pattern) = (stored.name.as_str(), &gateway.folders.pattern);
-        let duration = film.and_then(|film| film.duration);
-        let told = film.and_then(|film| film.created).or_else(|| pattern.time(name));
-        let guessed = || stored.modified.checked_sub(duration.unwrap_or(Duration::ZERO)).unwrap_or(stored.modified);
+        let index = gateway.index_with(Kind::Recording, &params.filename).await?;
+        let entry = gateway.contents.film(params.filename, caller, &index).await?;
+        let (film, name) = (entry.film().flatten(), &entry.stored.name);
         Ok(RecordingInfo {
-            device: pattern.device(name).unwrap_or_default().to_owned(),
-            file_size: stored.size,
-            duration: duration.map(whole_seconds),
-            created_time: Timestamp(told.unwrap_or_else(guessed)),
-            format: film.map_or_else(|| by_ending(&stored.name), |film| film.format.into()),
-            recording: gateway.folders.uses.is_written(&folder.join(name)),
-            download_url: Kind::Recording.download_url(name),
-            filename: stored.name.to_string(),
+            device: entry.device.as_deref().unwrap_or_default().to_owned(),
+            file_size: entry.stored.size,
+            duration: film.and_then(|film| film.duration).map(whole_seconds),
+            created_time: Timestamp(entry.began()),
+            format: film.map_or_else(|| by_ending(name), |film| film.format.into()),
+            recording: gateway.folders.uses.is_written(&index.place().folder.join(name.as_str())),
+            download_url: Kind::Recording.download_url(name.as_str()),
+            filename: name.to_string(),
         })
     }
 }

@@ -1,6 +1,6 @@
 //! The recordings and snapshots there are: listing and deleting them.
 
-use std::marker::PhantomData;
+use std::{marker::PhantomData, path::Path, sync::Arc};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     error::{Error, Kind as Failure, Result},
-    output::storage::{self, Stored, contents::Film},
+    output::storage::{self, Entry, Query, Stored},
 };
 
 /// Files in a list when a caller does not say how many.
@@ -105,15 +105,16 @@ pub struct File {
 }
 
 impl File {
-    fn new(kind: Kind, stored: &Stored, film: Option<Film>, gateway: &Gateway) -> Self {
-        let name = stored.name.as_str();
-        let written = || gateway.folders.uses.is_written(&gateway.folder(kind).join(name));
+    fn new(kind: Kind, folder: &Path, entry: &Entry, gateway: &Gateway) -> Self {
+        let Stored { name, size, modified } = &entry.stored;
+        let name = name.as_str();
+        let written = || gateway.folders.uses.is_written(&folder.join(name));
         Self {
             filename: name.to_owned(),
-            device: gateway.folders.pattern.device(name).unwrap_or_default().to_owned(),
-            file_size: stored.size,
-            modified_time: Timestamp(stored.modified),
-            duration: film.and_then(|film| film.duration).map(whole_seconds),
+            device: entry.device.as_deref().unwrap_or_default().to_owned(),
+            file_size: *size,
+            modified_time: Timestamp(*modified),
+            duration: entry.film().flatten().and_then(|film| film.duration).map(whole_seconds),
             recording: (kind == Kind::Recording).then(written),
             download_url: kind.download_url(name),
         }
@@ -134,26 +135,26 @@ impl<L: Library> Command for List<L> {
         let device = params.device.as_deref().map(|device| gateway.find(device)).transpose()?;
         let Within(limit) = params.limit.unwrap_or(Within(USUAL_LIMIT));
         let Within(offset) = params.offset.unwrap_or(Within(0));
-        let folder = gateway.folder(L::KIND).to_owned();
-        let (pattern, order) = (gateway.folders.pattern.clone(), params.order.unwrap_or_default());
-        let stored = on_disk(move || {
-            let mut stored = storage::list(&folder, L::KIND.extensions())?;
-            if let Some(device) = device {
-                stored.retain(|file| pattern.device(file.name.as_str()) == Some(device.as_str()));
-            }
-            if order == Order::Oldest {
-                stored.reverse();
-            }
-            Ok(stored)
+        let (indexes, order) = (gateway.indexes.of(L::KIND), params.order.unwrap_or_default());
+        let places = indexes.clone();
+        let (files, total) = on_disk(move || {
+            let query = Query {
+                device: device.as_deref(),
+                oldest_first: order == Order::Oldest,
+                offset: offset as usize,
+                limit: limit as usize,
+            };
+            storage::page_of(&places, &query)
         })
         .await?;
-        let total = stored.len();
-        let page: Vec<_> = stored.into_iter().skip(offset as usize).take(limit as usize).collect();
-        let films = match L::KIND {
-            Kind::Recording => gateway.contents.films(gateway.folder(L::KIND), &page).await,
-            Kind::Snapshot => vec![None; page.len()],
-        };
-        let files = page.iter().zip(films).map(|(stored, film)| File::new(L::KIND, stored, film, gateway));
+        if L::KIND == Kind::Recording {
+            for (place, index) in indexes.iter().enumerate() {
+                let here = files.iter().filter(|(own, _)| *own == place).map(|(_, entry)| Arc::clone(entry));
+                gateway.contents.read_films(index, &here.collect::<Vec<_>>()).await;
+            }
+        }
+        let files =
+            files.iter().map(|(place, entry)| File::new(L::KIND, &indexes[*place].place().folder, entry, gateway));
         Ok(FileList { files: files.collect(), total, limit, offset })
     }
 }
@@ -181,7 +182,8 @@ impl<L: Library> Command for Delete<L> {
     type Reply = Deleted;
 
     async fn run(params: OneFile, caller: &Caller, gateway: &Gateway) -> Result<Deleted> {
-        let (caller, folder) = (caller.clone(), gateway.folder(L::KIND).to_owned());
+        let (caller, folder) =
+            (caller.clone(), gateway.index_with(L::KIND, &params.filename).await?.place().folder.clone());
         let uses = gateway.folders.uses.clone();
         let name = on_disk(move || files::delete(L::KIND, &params.filename, &caller, &folder, &uses)).await?;
         tracing::info!(file = %name, "deleted");

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     error::{Error, Kind, Result},
-    output::storage,
+    output::{snapshot::Counts, storage},
 };
 
 /// The time over which the processor is looked at.
@@ -37,6 +37,7 @@ pub struct Metrics {
     camera_metrics: Cameras,
     recording_metrics: Recordings,
     stream_metrics: Streams,
+    snapshot_metrics: Snapshots,
     client_metrics: ClientMetrics,
 }
 
@@ -84,6 +85,28 @@ pub struct Streams {
     active_streams: usize,
     total_streams: usize,
     total_viewers: usize,
+}
+
+/// The snapshots since the start, those that are only handed out included.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "SnapshotsInNumbers")]
+pub struct Snapshots {
+    /// Requests that were given a picture.
+    given: u64,
+    /// Pictures that were had for them without decoding: raw, or as the JPEG that the camera made.
+    caught: u64,
+    /// Pictures that were decoded for them.
+    decoded: u64,
+    /// Files that were encoded for them.
+    encoded: u64,
+    /// Requests that were refused because too many were under way.
+    refused: u64,
+}
+
+impl From<Counts> for Snapshots {
+    fn from(Counts { caught, decoded, encoded, given, refused }: Counts) -> Self {
+        Self { given, caught, decoded, encoded, refused }
+    }
 }
 
 /// The clients of the control port.
@@ -148,6 +171,7 @@ impl Command for Get {
             recording_metrics: Recordings {
                 active_recordings: paths.iter().filter(|path| path.recording.is_some()).count(),
             },
+            snapshot_metrics: gateway.paths.snapshot_counts().into(),
             client_metrics: ClientMetrics::of(&gateway.clients),
             camera_metrics: Cameras { connected_cameras: cameras.values().filter(is_connected).count(), cameras },
         })

@@ -42,7 +42,7 @@ use std::time::Duration;
 pub use access::Role;
 pub use contents::Contents;
 pub use credentials::Credentials;
-pub use gateway::{Defaults, Gateway, NOTIFICATIONS, RtspAddress};
+pub use gateway::{Defaults, Gateway, Indexes, NOTIFICATIONS, RtspAddress};
 pub use notification::{News, Notification, RecordingStatus, announce};
 pub use places::{Clients, Place, Places};
 pub use rates::Rates;

@@ -1,4 +1,4 @@
-//! Pictures.
+//! Pictures: as files, and as they are.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -11,9 +11,9 @@ use super::{
     files::Kind,
 };
 use crate::{
-    error::Result,
+    error::{Error, Result},
     output::{
-        snapshot::{SnapshotFormat, SnapshotRequest},
+        snapshot::{self, Caption, Picture, SnapshotFormat, SnapshotRequest},
         storage::FileName,
     },
 };
@@ -76,7 +76,8 @@ impl Command for Take {
         let device = gateway.find(&params.device)?;
         let request = params.request(gateway.defaults.snapshot);
         let name = params.filename.as_deref().map(FileName::parse).transpose()?;
-        let taken = gateway.paths.snapshot(&device, request, name).await?;
+        let caption = caption(&device, gateway);
+        let taken = gateway.paths.snapshot(&device, request, caption, name).await?;
         let filename = taken.filename().to_owned();
         Ok(Taken {
             device,
@@ -92,13 +93,79 @@ impl Command for Take {
     }
 }
 
+/// What is asked of a picture that is handed out.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LookParams {
+    /// Else as configured.
+    pub format: Option<Format>,
+    /// For JPEG; else as configured.
+    pub quality: Option<Within<1, 100>>,
+    /// The most columns and rows. Where neither is named, those that are configured count; else those alone.
+    pub width: Option<Within<1, 16384>>,
+    /// The most rows.
+    pub height: Option<Within<1, 16384>>,
+}
+
+/// A picture that is handed out.
+#[derive(Debug)]
+pub struct Look {
+    /// The name its file would have.
+    pub filename: FileName,
+    /// The picture.
+    pub picture: Picture,
+}
+
+/// The newest picture of a camera, for who may see its stream. No file is made, and nobody else is told.
+///
+/// # Errors
+/// Those of [`Caller::require`]; no such camera; those of [`Paths::picture`](crate::path::Paths::picture).
+pub async fn look(device: &str, params: LookParams, caller: &Caller, gateway: &Gateway) -> Result<Look> {
+    caller.require(Role::Viewer)?;
+    let device = gateway.find(device)?;
+    let request = params.request(gateway.defaults.snapshot);
+    let picture = gateway.paths.picture(&device, request, caption(&device, gateway)).await?;
+    let ending = snapshot::extensions(picture.format)[0];
+    let filename = gateway.folders.pattern.names(&device, picture.captured, ending).next();
+    let filename = filename.ok_or_else(|| Error::internal("a picture without a name"))?;
+    Ok(Look { filename, picture })
+}
+
+/// What the pictures of `device` say of it.
+fn caption(device: &str, gateway: &Gateway) -> Caption {
+    let model = gateway.source(device).ok().map(|source| source.name).filter(|name| name != device);
+    Caption { camera: device.to_owned(), model }
+}
+
+impl LookParams {
+    /// The configured request with what the caller says laid over it.
+    fn request(&self, mut request: SnapshotRequest) -> SnapshotRequest {
+        request.format = self.format.map_or(request.format, Into::into);
+        if let Some(Within(quality)) = self.quality {
+            request.quality = quality as u8;
+        }
+        if self.width.is_some() || self.height.is_some() {
+            request.max_width = self.width.map(|Within(pixels)| pixels);
+            request.max_height = self.height.map(|Within(pixels)| pixels);
+        }
+        request
+    }
+}
+
+impl From<Format> for SnapshotFormat {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Jpeg => Self::Jpeg,
+            Format::Png => Self::Png,
+        }
+    }
+}
+
 impl TakeParams {
     /// The configured request with what the caller says laid over it. A name that ends in `.png` says PNG.
     fn request(&self, mut request: SnapshotRequest) -> SnapshotRequest {
         let named = self.filename.as_deref().and_then(|name| name.rsplit_once('.'));
         request.format = match (self.format, named) {
-            (Some(Format::Jpeg), _) => SnapshotFormat::Jpeg,
-            (Some(Format::Png), _) => SnapshotFormat::Png,
+            (Some(format), _) => format.into(),
             (None, Some((_, end))) if end.eq_ignore_ascii_case("png") => SnapshotFormat::Png,
             (None, Some((_, end))) if ["jpg", "jpeg"].iter().any(|jpeg| end.eq_ignore_ascii_case(jpeg)) => {
                 SnapshotFormat::Jpeg

@@ -1,7 +1,5 @@
 //! The service as a whole: how it is, what it is, and what it has.
 
-use std::path::Path;
-
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -18,7 +16,7 @@ use crate::{
     error::Result,
     id::CameraId,
     media,
-    output::storage::{self, Space},
+    output::storage::{self, Index, Space},
     path::Phase,
 };
 
@@ -207,13 +205,11 @@ impl Command for GetStorageInfo {
     type Reply = StorageInfo;
 
     async fn run(_: NoParams, _: &Caller, gateway: &Gateway) -> Result<StorageInfo> {
-        let folders = gateway.folders.clone();
-        let size = |folder: &Path, kind: Kind| {
-            storage::list(folder, kind.extensions()).map(|files| files.iter().map(|file| file.size).sum())
-        };
+        let (recordings, snapshots) = (gateway.indexes.of(Kind::Recording), gateway.indexes.of(Kind::Snapshot));
+        let folder = gateway.folder(Kind::Recording).to_owned();
         let (space, recordings_size, snapshots_size) = on_disk(move || {
-            let space = storage::space(&folders.recordings)?;
-            Ok((space, size(&folders.recordings, Kind::Recording)?, size(&folders.snapshots, Kind::Snapshot)?))
+            let size = |indexes: &[Index]| indexes.iter().map(Index::bytes).sum::<Result<u64>>();
+            Ok((storage::space(&folder)?, size(&recordings)?, size(&snapshots)?))
         })
         .await?;
         let Space { total, available } = space;

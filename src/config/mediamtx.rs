@@ -19,6 +19,14 @@ pub struct MediaMtx {
     pub api_bind_address: IpAddr,
     /// Its TCP port; 0 is any free one.
     pub api_port: u16,
+    /// Whether metrics are served.
+    pub metrics_enabled: bool,
+    /// Their TCP port, at the same address; 0 is any free one.
+    pub metrics_port: u16,
+    /// Whether recordings are played back.
+    pub playback_enabled: bool,
+    /// The TCP port of that, at the same address; 0 is any free one.
+    pub playback_port: u16,
     /// TCP port of RTSP; 0 is any free one.
     pub rtsp_port: u16,
     /// TCP port of WebRTC signalling.
@@ -43,6 +51,10 @@ impl Default for MediaMtx {
             api_enabled: true,
             api_bind_address: Ipv4Addr::UNSPECIFIED.into(),
             api_port: 9997,
+            metrics_enabled: true,
+            metrics_port: 9998,
+            playback_enabled: true,
+            playback_port: 9996,
             rtsp_port: 8554,
             webrtc_port: 8889,
             hls_port: 8888,
@@ -62,6 +74,10 @@ impl MediaMtx {
         s.value("api_enabled", &mut self.api_enabled);
         s.value("api_bind_address", &mut self.api_bind_address);
         s.port("api_port", &mut self.api_port);
+        s.value("metrics_enabled", &mut self.metrics_enabled);
+        s.port("metrics_port", &mut self.metrics_port);
+        s.value("playback_enabled", &mut self.playback_enabled);
+        s.port("playback_port", &mut self.playback_port);
         s.port("rtsp_port", &mut self.rtsp_port);
         s.port("webrtc_port", &mut self.webrtc_port);
         s.port("hls_port", &mut self.hls_port);

@@ -42,7 +42,7 @@ pub use rtsp::Rtsp;
 use section::{Findings, Section};
 pub use security::{Algorithm, ApiKeys, Health, Jwt, RateLimiting, Security, Ssl};
 pub use server::Server;
-pub use storage::{Policy, RetentionPolicy, Storage};
+pub use storage::{CameraRetention, Policy, RetentionPolicy, Storage};
 pub use streams::{Ring, Streams};
 pub use unit::{BitRate, ByteSize};
 pub use value::Secret;
@@ -147,8 +147,9 @@ impl Config {
     }
 
     /// The folders that are written to. Whoever starts the service makes them.
-    pub fn folders(&self) -> [&Path; 3] {
-        [&self.state_directory, &self.mediamtx.recordings_path, &self.mediamtx.snapshots_path]
+    pub fn folders(&self) -> impl Iterator<Item = &Path> {
+        let fixed = [&self.state_directory, &self.mediamtx.recordings_path, &self.mediamtx.snapshots_path];
+        fixed.into_iter().chain(&self.storage.fallback_path).map(PathBuf::as_path)
     }
 
     fn read(name: &str, text: &str, variables: &Variables, state_directory: PathBuf) -> (Loaded, Findings) {

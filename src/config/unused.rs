@@ -5,7 +5,7 @@
 
 const ENGINE: &str = "of the media engine only RTSP is served";
 const FILE: &str = "log lines go to standard error, which systemd's journal keeps";
-const DISK: &str = "recordings go to mediamtx.recordings_path or nowhere";
+const ENCODER: &str = "a recording has the very frames of the stream: encoder.bitrate and encoder.preset decide";
 
 /// Full path (a last part of `*` stands for all below), and what happens instead.
 const UNUSED: &[(&str, &str)] = &[
@@ -16,8 +16,7 @@ const UNUSED: &[(&str, &str)] = &[
     ("logging.max_file_size", FILE),
     ("logging.backup_count", FILE),
     ("logging.console_enabled", FILE),
-    ("recording.quality", "recordings have all that the stream has"),
-    ("storage.fallback_path", DISK),
+    ("recording.quality", ENCODER),
 ];
 
 /// What to say of `path` where it is given another value than its default. None: it works.

@@ -1,5 +1,5 @@
-//! What every GStreamer pipeline here shares: launch files, the clock, samples, errors from the bus and the log; and what
-//! goes from one to another.
+//! What every GStreamer pipeline here shares: launch files, the clock, samples, pictures taken out, errors from
+//! the bus and the log; and what goes from one to another.
 //!
 //! Not here: any particular pipeline. Capture is `pipeline`, everything else is `output`.
 
@@ -8,6 +8,7 @@ pub mod launch;
 pub mod log;
 pub mod publication;
 pub mod sample;
+pub mod tap;
 
 use gst::prelude::*;
 
@@ -40,4 +41,10 @@ pub fn share_clock(pipeline: &gst::Pipeline) {
 /// Now, on the clock all pipelines share.
 pub fn now() -> std::time::Duration {
     gst::SystemClock::obtain().time().into()
+}
+
+/// The time on the wall clock at which the shared clock said `pts`, as the wall clock is set now.
+pub fn wall_clock(pts: std::time::Duration) -> std::time::SystemTime {
+    let age = now().saturating_sub(pts);
+    std::time::SystemTime::now().checked_sub(age).unwrap_or(std::time::SystemTime::UNIX_EPOCH)
 }

@@ -31,7 +31,7 @@ impl Nanos {
     }
 
     /// Reads Go's notation, with days in front. Error: Go's text.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, String> {
         let sign = usize::from(text.starts_with('-'));
         let digits = text[sign..].find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len() - sign);
         if digits == 0 || !text[sign + digits..].starts_with('d') {

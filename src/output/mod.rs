@@ -4,6 +4,7 @@
 //! so none can hold up the camera or another output. Not here: when to record, which camera a snapshot is of, and what
 //! a client is told about it; those are `path` and `command`.
 
+pub mod playback;
 pub mod recorder;
 pub mod rtsp;
 pub mod snapshot;

@@ -15,21 +15,24 @@ mod recovery;
 mod registry;
 mod room;
 mod run;
+mod snapshots;
 pub mod state;
 mod task;
 
 use std::{sync::Arc, time::SystemTime};
 
-pub use demand::{Demand, Demands};
-pub use folders::Folders;
+pub use demand::{Demand, Demands, Wish};
+pub use folders::{Doors, Folders};
 pub use publishing::{Host, Publishing};
 pub use recording::{RecordingRequest, RecordingStarted, RecordingStatus, RecordingStopped};
-pub use registry::{Parts, Paths, SnapshotTaken, StreamingStarted, StreamingStopped};
+pub use registry::{Parts, Paths, StreamingStarted, StreamingStopped};
 pub use room::{Room, Thresholds};
+pub use snapshots::SnapshotTaken;
 pub use state::Phase;
 
 use crate::{
     error::Error,
+    output::snapshot::Pictures,
     pipeline::{CapturePlan, Counters},
     stream::Stream,
 };
@@ -89,6 +92,8 @@ pub struct PathStatus {
     pub plan: Option<Arc<CapturePlan>>,
     /// The frames, while they flow.
     pub stream: Option<Arc<Stream>>,
+    /// The pictures that can be taken, while frames flow.
+    pub pictures: Option<Arc<Pictures>>,
     /// Since when they flow.
     pub streaming_since: Option<SystemTime>,
     /// Counts the comings and goings of its source.
@@ -101,6 +106,8 @@ pub struct PathStatus {
     pub panics: u64,
     /// The recording, while there is one.
     pub recording: Option<RecordingStatus>,
+    /// Why the last one ended or did not begin, where that was no wish of anybody, until another begins.
+    pub recording_trouble: Option<Error>,
 }
 
 /// Something others want to hear of at once.

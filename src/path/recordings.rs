@@ -50,8 +50,9 @@ impl Paths {
     /// Records a path, starting it where need be. Returns when the file is open.
     /// Errors: no such path, a recording that runs already, not streaming, the disk.
     pub async fn start_recording(&self, name: &str, request: RecordingRequest) -> Result<RecordingStatus> {
-        let (demands, mut status, settings, slot) = self.with(name, |entry| {
-            (entry.demands.clone(), entry.status.clone(), entry.settings.clone(), Arc::clone(&entry.recording))
+        let (demands, mut status, settings, slot, trouble) = self.with(name, |entry| {
+            let (slot, trouble) = (Arc::clone(&entry.recording), entry.recording_trouble.clone());
+            (entry.demands.clone(), entry.status.clone(), entry.settings.clone(), slot, trouble)
         })?;
         let request = RecordingRequest { pre_roll: request.pre_roll.or(Some(settings.ring.past)), ..request };
         // Held until the recording has begun: a second caller waits, and is then told that it runs.
@@ -73,7 +74,8 @@ impl Paths {
             folders: self.0.parts.folders.clone(),
             launch: self.0.parts.launch.clone(),
             events: self.0.events.clone(),
-            room: self.0.room.subscribe(),
+            disks: self.0.disks.subscribe(),
+            trouble,
         };
         let recording = Recording::start(desk, request, status, demand).await?;
         let started = recording.status();

@@ -9,22 +9,22 @@ use std::{
 use tokio::task::spawn_blocking;
 
 use super::{PathEvent, Paths, recording::file_name};
-use crate::{
-    error::{Error, Kind, Result},
-    output::{
-        recorder::{Mark, Note, Repaired, repair, unfinished},
-        storage::contents::film,
-    },
+use crate::output::{
+    recorder::{Mark, Note, Repaired, repair, unfinished},
+    storage::contents::film,
 };
 
 impl Paths {
     /// Finds the recordings that were cut off, and repairs them in the background, one after the other; each is told
-    /// of when it plays. Has to come before the first recording. Error: the folder cannot be read.
-    pub async fn recover(&self) -> Result<()> {
-        let folder = self.0.parts.folders.recordings.clone();
-        let found = spawn_blocking(move || unfinished(&folder)).await;
-        let found =
-            found.map_err(|error| Error::with_source(Kind::Internal, "looking for recordings failed", error))??;
+    /// of when it plays. Has to come before the first recording. In a folder that cannot be read there are none.
+    pub async fn recover(&self) {
+        let mut found = Vec::new();
+        for (which, _) in self.0.parts.folders.tried() {
+            match self.0.parts.folders.ask(which, unfinished, drop).await {
+                Ok(marked) => found.extend(marked),
+                Err(error) => tracing::error!("recordings that were cut off are not looked for: {}", error.chain()),
+            }
+        }
         let paths = self.clone();
         spawn_blocking(move || {
             for (file, note, mark) in found {
@@ -34,7 +34,6 @@ impl Paths {
                 paths.recover_one(&file, note, &mark);
             }
         });
-        Ok(())
     }
 
     fn recover_one(&self, file: &Path, note: Option<Note>, mark: &Mark) {

@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeMap,
     panic::AssertUnwindSafe,
-    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
@@ -16,9 +15,12 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Demands, Folders, PathEvent, PathSettings, PathStatus, Phase, Room, Running, auto_record,
+    Demands, Folders, PathEvent, PathSettings, PathStatus, Phase, Running, Wish, auto_record,
     publishing::{Publisher, occupant},
+    recording::Trouble,
     recordings::{Slot, end_recording, recording_status},
+    room::Disks,
+    snapshots::Shots,
     task::{self, Request, Seat},
 };
 use crate::{
@@ -26,11 +28,7 @@ use crate::{
     error::{Error, Kind, Result},
     id::RunId,
     media::launch::LaunchFiles,
-    output::{
-        rtsp::{Readers, RtspServer},
-        snapshot::{self, Picture, SnapshotRequest},
-        storage::FileName,
-    },
+    output::rtsp::{Readers, RtspServer},
     pipeline::{CaptureRequest, Encoders},
 };
 
@@ -51,22 +49,6 @@ pub struct Parts {
     pub rtsp_host: String,
     /// Where files go.
     pub folders: Folders,
-}
-
-/// A snapshot that was taken and stored.
-#[derive(Clone, Debug)]
-pub struct SnapshotTaken {
-    /// The file.
-    pub file: PathBuf,
-    /// The picture.
-    pub picture: Picture,
-}
-
-impl SnapshotTaken {
-    /// The file's name in its folder.
-    pub fn filename(&self) -> &str {
-        self.file.file_name().and_then(|name| name.to_str()).unwrap_or_default()
-    }
 }
 
 /// A stream that was asked to run.
@@ -97,7 +79,8 @@ pub(super) struct Inner {
     paths: Mutex<BTreeMap<String, Entry>>,
     /// Cancelled when no more recordings are begun.
     pub(super) closing: CancellationToken,
-    pub(super) room: watch::Sender<Room>,
+    pub(super) disks: watch::Sender<Disks>,
+    pub(super) shots: Shots,
 }
 
 pub(super) struct Entry {
@@ -107,6 +90,7 @@ pub(super) struct Entry {
     supervisor: Option<JoinHandle<()>>,
     pub(super) recording: Slot,
     pub(super) publisher: Publisher,
+    pub(super) recording_trouble: Trouble,
     pub(super) settings: PathSettings,
     /// What they were when the path was made.
     made: PathSettings,
@@ -123,7 +107,8 @@ impl Paths {
             events,
             paths: Mutex::default(),
             closing: CancellationToken::new(),
-            room: watch::Sender::default(),
+            disks: watch::Sender::default(),
+            shots: Shots::default(),
         }))
     }
 
@@ -141,12 +126,14 @@ impl Paths {
             trouble: None,
             plan: None,
             stream: None,
+            pictures: None,
             streaming_since: None,
             appearances: 0,
             runs: 0,
             counters: Arc::default(),
             panics: 0,
             recording: None,
+            recording_trouble: None,
         });
         let demands = Demands::new();
         let seat = Seat {
@@ -157,6 +144,7 @@ impl Paths {
             rtsp: Arc::clone(&self.0.parts.rtsp),
             rtsp_host: self.0.parts.rtsp_host.clone(),
             demands: demands.clone(),
+            shots: Arc::clone(&self.0.shots.counters),
             status: status_tx,
             events: self.0.events.clone(),
             inbox,
@@ -165,11 +153,22 @@ impl Paths {
             appearances: 0,
         };
         let supervisor = Some(tokio::spawn(supervise(seat)));
-        let recording = Arc::default();
+        let (recording, recording_trouble) = (Arc::default(), Trouble::default());
         let auto_record = settings.auto_record;
         let keeper = auto_record.map(|request| auto_record::spawn(self, name, status.clone(), request));
         let (inbox, publisher, made) = (inbox_tx, Publisher::default(), settings.clone());
-        let entry = Entry { inbox, status, demands, supervisor, recording, publisher, settings, made, keeper };
+        let entry = Entry {
+            inbox,
+            status,
+            demands,
+            supervisor,
+            recording,
+            publisher,
+            recording_trouble,
+            settings,
+            made,
+            keeper,
+        };
         paths.insert(name.to_owned(), entry);
     }
 
@@ -190,7 +189,7 @@ impl Paths {
     }
 
     /// How many want a path's stream, and every change of that. Error: no such path.
-    pub fn wanted(&self, name: &str) -> Result<watch::Receiver<usize>> {
+    pub fn wanted(&self, name: &str) -> Result<watch::Receiver<Wish>> {
         self.with(name, |entry| entry.demands.watch())
     }
 
@@ -211,9 +210,11 @@ impl Paths {
 
     /// How a path is. Error: no such path.
     pub fn status(&self, name: &str) -> Result<PathStatus> {
-        let (mut status, recording) =
-            self.with(name, |entry| (entry.status.borrow().clone(), Arc::clone(&entry.recording)))?;
+        let (mut status, recording, trouble) = self.with(name, |entry| {
+            (entry.status.borrow().clone(), Arc::clone(&entry.recording), entry.recording_trouble.clone())
+        })?;
         status.recording = recording_status(&recording);
+        status.recording_trouble = trouble.now();
         Ok(status)
     }
 
@@ -261,34 +262,7 @@ impl Paths {
             Error::new(kind, format!("{name} is not streaming"))
         })?;
         inbox.send(Request::Release).await.map_err(|_| closing())?;
-        Ok(StreamingStopped { since, goes_on: always_on || *demands.watch().borrow() > 0 })
-    }
-
-    /// Takes a picture of the path's newest frame, starting the path for it where need be, and stores it.
-    /// Errors: no such path, not streaming, nothing to decode with, the disk.
-    pub async fn snapshot(
-        &self,
-        name: &str,
-        request: SnapshotRequest,
-        filename: Option<FileName>,
-    ) -> Result<SnapshotTaken> {
-        let (demands, mut status, deadline) =
-            self.with(name, |entry| (entry.demands.clone(), entry.status.clone(), entry.settings.start_timeout))?;
-        let _demand = demands.hold();
-        let streaming = task::streaming(&mut status, deadline).await?;
-        let stream = streaming.stream.ok_or_else(|| Error::not_found("stream", name))?;
-        let (launch, folders) = (self.0.parts.launch.clone(), self.0.parts.folders.clone());
-        let device = name.to_owned();
-        let taken = spawn_blocking(move || {
-            let picture = snapshot::take(&stream, &launch, request)?;
-            let file = folders.store_snapshot(&device, filename, &picture)?;
-            Ok(SnapshotTaken { file, picture })
-        });
-        let taken = taken.await.map_err(|error| Error::with_source(Kind::Internal, "a snapshot failed", error))??;
-        let (name, filename) = (name.to_owned(), taken.filename().to_owned());
-        // Nobody listening is fine.
-        let _ = self.0.events.send(PathEvent::SnapshotTaken { name, filename });
-        Ok(taken)
+        Ok(StreamingStopped { since, goes_on: always_on || demands.wish().holders > 0 })
     }
 
     /// Takes a path away: closes its recording, sends its readers off, takes its pipeline down, and returns when all that
@@ -339,7 +313,8 @@ async fn supervise(mut seat: Seat) {
             status.panics += 1;
             status.trouble = Some(error);
             (status.phase, status.open) = (Phase::Away, false);
-            (status.plan, status.stream, status.streaming_since) = (None, None, None::<SystemTime>);
+            (status.plan, status.stream, status.pictures) = (None, None, None);
+            status.streaming_since = None;
         });
         let _ = seat.events.send(PathEvent::Changed { name: seat.name.clone() });
         let (rtsp, name) = (Arc::clone(&seat.rtsp), seat.name.clone());

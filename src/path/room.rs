@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use tokio::{
     sync::watch,
-    task::spawn_blocking,
     time::{MissedTickBehavior, interval},
 };
 
-use super::{PathEvent, Paths};
+use super::{PathEvent, Paths, folders::Which};
 use crate::{
-    error::{Error, Kind},
+    error::{Error, Kind, Result},
     output::storage,
 };
 
@@ -60,6 +59,40 @@ impl Room {
     }
 }
 
+/// What was found when the folders of recordings were looked at last.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Disks {
+    /// The room there is.
+    pub rooms: Rooms,
+    /// Why nothing goes to the first folder.
+    pub trouble: Option<Error>,
+}
+
+/// The room in each folder of recordings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Rooms {
+    first: Room,
+    /// `None`: there is no such folder, or it cannot be used.
+    fallback: Option<Room>,
+}
+
+impl Rooms {
+    pub fn of(self, which: Which) -> Room {
+        match which {
+            Which::First => self.first,
+            Which::Fallback => self.fallback.unwrap_or_default(),
+        }
+    }
+
+    /// Of the folder that the next file goes to.
+    fn next(self, first_works: bool) -> Room {
+        match self.fallback {
+            Some(room) if !first_works || self.first == Room::None => room,
+            _ => self.first,
+        }
+    }
+}
+
 /// The error of a recording that there is no room for.
 pub(super) fn no_room() -> Error {
     let kind = Kind::Dependency { dependency: "disk".into() };
@@ -69,21 +102,32 @@ pub(super) fn no_room() -> Error {
     )
 }
 
-/// Waits until there is no room.
-pub(super) async fn out_of_room(mut room: watch::Receiver<Room>) {
-    if room.wait_for(|room| *room == Room::None).await.is_err() {
+/// Waits until there is no room in this folder.
+pub(super) async fn out_of_room(mut disks: watch::Receiver<Disks>, which: Which) {
+    if disks.wait_for(|disks| disks.rooms.of(which) == Room::None).await.is_err() {
         // Nobody watches any more: the service ends.
         std::future::pending::<()>().await;
     }
 }
 
 impl Paths {
-    /// The room there is for recordings.
+    /// The room there is for the recordings that begin now.
     pub fn room(&self) -> Room {
-        *self.0.room.borrow()
+        let disks = self.0.disks.borrow();
+        disks.rooms.next(disks.trouble.is_none())
     }
 
-    /// Looks at the disk now, and from now on every two seconds until no more recordings are begun.
+    /// Why recordings do not go to their folder: it is missing, cannot be written, is too full, or hangs.
+    pub fn folder_trouble(&self) -> Option<Error> {
+        self.0.disks.borrow().trouble.clone()
+    }
+
+    /// Whether they go to another one meanwhile.
+    pub fn has_fallback(&self) -> bool {
+        self.0.disks.borrow().rooms.fallback.is_some_and(|room| room != Room::None)
+    }
+
+    /// Looks at the disks now, and from now on every two seconds until no more recordings are begun.
     pub async fn watch_room(&self, thresholds: Thresholds) {
         self.look(thresholds).await;
         let (paths, closing) = (self.clone(), self.closing());
@@ -98,24 +142,39 @@ impl Paths {
     }
 
     async fn look(&self, thresholds: Thresholds) {
-        let folder = self.0.parts.folders.recordings.clone();
-        // A disk that hangs holds this one thread, and says nothing new.
-        let space = spawn_blocking(move || storage::space(&folder)).await;
-        let Ok(Ok(space)) = space else { return };
-        let (percent, before) = (space.percent_used(), self.room());
-        let now = before.next(percent, thresholds);
-        if now == before {
+        let before = self.0.disks.borrow().clone();
+        let has_fallback = self.0.parts.folders.fallback.is_some();
+        let fallback = async {
+            if has_fallback { self.examine(Which::Fallback, before.rooms, thresholds).await.ok() } else { None }
+        };
+        let (first, fallback) = tokio::join!(self.examine(Which::First, before.rooms, thresholds), fallback);
+        let (room, trouble) = match first {
+            Ok(Room::None) => (Room::None, Some(no_room())),
+            Ok(room) => (room, None),
+            // Nothing new is known of its room.
+            Err(error) => (before.rooms.first, Some(error)),
+        };
+        let now = Disks { rooms: Rooms { first: room, fallback }, trouble };
+        let message = |disks: &Disks| disks.trouble.as_ref().map(|error| error.message().to_owned());
+        if now.rooms == before.rooms && message(&now) == message(&before) {
             return;
         }
-        self.0.room.send_replace(now);
-        match now {
-            Room::None => {
-                tracing::error!("the disk is {percent:.1} % full: nothing is recorded (storage.block_percent)")
+        match (&now.trouble, room) {
+            (Some(error), _) if fallback.is_some() => {
+                tracing::error!("recordings go to storage.fallback_path: {}", error.chain());
             }
-            Room::Little => tracing::warn!("the disk is {percent:.1} % full (storage.warn_percent)"),
-            Room::Enough => tracing::info!("the disk is {percent:.1} % full: there is room again"),
+            (Some(error), _) => tracing::error!("nothing is recorded: {}", error.chain()),
+            (None, Room::Little) => tracing::warn!("the disk of recordings is nearly full (storage.warn_percent)"),
+            (None, _) => tracing::info!("the disk of recordings has room"),
         }
+        self.0.disks.send_replace(now);
         let _ = self.0.events.send(PathEvent::RoomChanged);
+    }
+
+    /// The room in a folder. Error: files cannot be made there.
+    async fn examine(&self, which: Which, before: Rooms, thresholds: Thresholds) -> Result<Room> {
+        let space = self.0.parts.folders.ask(which, storage::examine, drop).await?;
+        Ok(before.of(which).next(space.percent_used(), thresholds))
     }
 }
 

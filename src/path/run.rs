@@ -7,44 +7,44 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::state::Event;
+use super::{state::Event, task::Seat};
 use crate::{
     error::{Error, Kind, Result},
     id::RunId,
-    media::launch::LaunchFiles,
+    media::{launch::LaunchFiles, tap::Tap},
+    output::snapshot::Pictures,
     pipeline::{CapturePipeline, CapturePlan, Counters, PipelineEvent},
-    stream::{Limits, Stream},
+    stream::Stream,
 };
 
 /// A run as the path's task sees it. Dropping it stops it.
 pub(super) struct Run {
     /// What it delivers.
     pub stream: Arc<Stream>,
+    /// The pictures that can be taken of it.
+    pub pictures: Arc<Pictures>,
     /// Never sent on: its end is the sign to stop.
     _stop: oneshot::Sender<()>,
 }
 
 impl Run {
-    /// Starts the thread. Everything that happens is told to `events`, [`Event::Stopped`] last and always.
-    /// Error: the thread cannot be made.
-    pub fn spawn(
-        path: &str,
-        run: RunId,
-        plan: Arc<CapturePlan>,
-        launch: &LaunchFiles,
-        limits: Limits,
-        counters: Arc<Counters>,
-        events: &mpsc::Sender<Event>,
-    ) -> Result<Self> {
-        let stream = Stream::new(plan.format, limits);
+    /// Starts the thread of the run `run` of this path. Everything that happens is told to `events`, [`Event::Stopped`]
+    /// last and always. Error: the thread cannot be made.
+    pub fn spawn(seat: &Seat, run: RunId, plan: Arc<CapturePlan>, events: &mpsc::Sender<Event>) -> Result<Self> {
+        let (path, launch) = (&seat.name, &seat.launch);
+        let stream = Stream::new(plan.format, seat.settings.ring);
+        let tap = Arc::<Tap>::default();
+        let shots = Arc::clone(&seat.shots);
+        let pictures = Pictures::new(Arc::clone(&stream), Arc::clone(&tap), launch.clone(), shots);
         let (stop, stopped) = oneshot::channel();
         let work = Work {
-            path: path.to_owned(),
+            path: path.clone(),
             run,
             plan,
             launch: launch.clone(),
             stream: Arc::clone(&stream),
-            counters,
+            tap,
+            counters: Arc::clone(&seat.status.borrow().counters),
             events: events.clone(),
             span: tracing::Span::current(),
         };
@@ -52,7 +52,7 @@ impl Run {
             .name(format!("run:{path}"))
             .spawn(move || work.run(stopped))
             .map_err(|error| Error::with_source(Kind::Internal, "no thread for a capture pipeline", error))?;
-        Ok(Self { stream, _stop: stop })
+        Ok(Self { stream, pictures, _stop: stop })
     }
 }
 
@@ -69,6 +69,7 @@ struct Work {
     plan: Arc<CapturePlan>,
     launch: LaunchFiles,
     stream: Arc<Stream>,
+    tap: Arc<Tap>,
     counters: Arc<Counters>,
     events: mpsc::Sender<Event>,
     span: tracing::Span,
@@ -100,7 +101,7 @@ impl Work {
             Err(error) => tracing::debug!("{}", error.chain()),
         }
         let (stream, counters) = (Arc::clone(&self.stream), Arc::clone(&self.counters));
-        let started = CapturePipeline::start(&self.plan, &self.launch, stream, counters, Box::new(listener));
+        let started = CapturePipeline::start(&self.plan, &self.launch, stream, counters, &self.tap, Box::new(listener));
         match started {
             Ok(pipeline) => {
                 // Returns when the sender is dropped, which is how the task says stop.

@@ -16,6 +16,7 @@ use tokio_util::time::DelayQueue;
 
 use super::{
     Demands, PathEvent, PathSettings, PathStatus, Phase, Running,
+    demand::Wish,
     run::Run,
     state::{Action, Event, SourceId, State, Timer},
 };
@@ -23,7 +24,10 @@ use crate::{
     error::{Error, Result},
     id::RunId,
     media::launch::LaunchFiles,
-    output::rtsp::{Opened, RtspServer},
+    output::{
+        rtsp::{Opened, RtspServer},
+        snapshot::Counters,
+    },
     pipeline::{CapturePlan, CaptureRequest, Encoders, plan},
 };
 
@@ -50,6 +54,8 @@ pub(super) struct Seat {
     pub rtsp: Arc<RtspServer>,
     pub rtsp_host: String,
     pub demands: Demands,
+    /// What snapshots cost, over all paths.
+    pub shots: Arc<Counters>,
     pub status: watch::Sender<PathStatus>,
     pub events: broadcast::Sender<PathEvent>,
     pub inbox: mpsc::Receiver<Request>,
@@ -86,7 +92,12 @@ pub(super) async fn run(seat: &mut Seat) {
         let event = tokio::select! {
             Some(event) = run_events.recv() => Some(event),
             Some(timer) = task.timers.next(), if !task.timers.is_empty() => Some(Event::Due(timer.into_inner())),
-            Ok(()) = demand.changed() => Some(Event::Demand(*demand.borrow_and_update() > 0)),
+            Ok(()) = demand.changed() => {
+                let wish = *demand.borrow_and_update();
+                task.step(Event::Demand(wish.holders > 0)).await;
+                // Those who only wanted a look at it come back for another, or not; nobody waits for that.
+                (wish == Wish::default()).then_some(Event::Released)
+            }
             request = task.seat.inbox.recv() => { task.request(request).await; None }
             _ = frame_age.tick() => task.frozen(),
         };
@@ -117,7 +128,7 @@ impl Task<'_> {
             }
             Some(Request::Release) => {
                 // Whoever let go just before may not have been heard yet.
-                let demand = *self.seat.demands.watch().borrow() > 0;
+                let demand = self.seat.demands.wish().holders > 0;
                 self.step(Event::Demand(demand)).await;
                 self.step(Event::Released).await;
             }
@@ -176,6 +187,9 @@ impl Task<'_> {
         if phase == Phase::Away {
             trouble = None;
         }
+        if matches!(phase, Phase::Idle | Phase::Away) {
+            self.seat.demands.stopped();
+        }
         if before != phase {
             self.log(phase);
         }
@@ -188,10 +202,8 @@ impl Task<'_> {
 
     fn start(&mut self, run: RunId) -> Result<()> {
         let plan = self.plan.clone().unwrap_or_else(|| Err(Error::internal("a run without a source")))?;
-        let (name, launch, ring) = (&self.seat.name, &self.seat.launch, self.seat.settings.ring);
-        let counters = Arc::clone(&self.seat.status.borrow().counters);
-        let span = tracing::info_span!("run", path = %name, run = run.0);
-        self.run = Some(span.in_scope(|| Run::spawn(name, run, plan, launch, ring, counters, &self.events))?);
+        let span = tracing::info_span!("run", path = %self.seat.name, run = run.0);
+        self.run = Some(span.in_scope(|| Run::spawn(self.seat, run, plan, &self.events))?);
         Ok(())
     }
 
@@ -223,7 +235,8 @@ impl Task<'_> {
         let phase = self.state.phase();
         let streaming = matches!(phase, Phase::Streaming(_));
         let plan = self.plan.as_ref().and_then(|plan| plan.clone().ok());
-        let stream = self.run.as_ref().filter(|_| streaming).map(|run| Arc::clone(&run.stream));
+        let run = self.run.as_ref().filter(|_| streaming);
+        let (stream, pictures) = run.map(|run| (Arc::clone(&run.stream), Arc::clone(&run.pictures))).unzip();
         let (open, runs, appearances) = (self.state.open(), self.state.run().0, self.seat.appearances);
         self.seat.status.send_modify(|status| {
             status.streaming_since = match streaming {
@@ -231,7 +244,8 @@ impl Task<'_> {
                 false => None,
             };
             (status.phase, status.open, status.trouble) = (phase, open, trouble);
-            (status.plan, status.stream, status.runs, status.appearances) = (plan, stream, runs, appearances);
+            (status.plan, status.stream, status.pictures) = (plan, stream, pictures);
+            (status.runs, status.appearances) = (runs, appearances);
         });
         // Nobody listening is fine.
         let _ = self.seat.events.send(PathEvent::Changed { name: self.seat.name.clone() });

@@ -24,6 +24,7 @@ use crate::{
     media::{
         self,
         launch::{self, LaunchFiles},
+        tap::Tap,
     },
     stream::Stream,
 };
@@ -57,13 +58,15 @@ impl CapturePipeline {
     /// it on a thread that may be lost.
     ///
     /// `stream` was made by the caller from [`CapturePlan::format`]; frames go into it until [`stop`](Self::stop), and
-    /// closing it is the caller's. What is left out on the way is added to `counters`. Errors: a launch file, an
+    /// closing it is the caller's. What is left out on the way is added to `counters`; pictures that are encoded here can
+    /// be had before that from `tap`, as the camera delivers them. Errors: a launch file, an
     /// element that is not installed, a device that cannot be opened or is busy; `events` hears nothing then.
     pub fn start(
         plan: &CapturePlan,
         files: &LaunchFiles,
         stream: Arc<Stream>,
         counters: Arc<Counters>,
+        tap: &Tap,
         events: Listener,
     ) -> Result<Self> {
         let pipeline = launch::pipeline(&files.join(&plan.files())?)?;
@@ -73,6 +76,11 @@ impl CapturePipeline {
         let guessed = plan.is_guess();
         let shared = Arc::new(Shared { counters, life, events, suspect, remote, guessed });
         shared.watch_drops(&pipeline, plan)?;
+        // In front of the queue: there a picture is newest. A camera's own JPEG is better than what is decoded from it.
+        let queue = ["undecoded", "raw"].iter().find_map(|name| pipeline.by_name(name));
+        if let Some(pad) = queue.and_then(|queue| queue.static_pad("sink")) {
+            tap.attach(&pad);
+        }
         shared.watch_bus(&pipeline);
         if shared.remote.is_some()
             && let Ok(tail) = launch::element(&pipeline, "tail-mjpeg")

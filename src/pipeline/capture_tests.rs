@@ -17,6 +17,7 @@ struct Run {
     pipeline: CapturePipeline,
     stream: Arc<Stream>,
     counters: Arc<Counters>,
+    tap: Tap,
     events: mpsc::Receiver<PipelineEvent>,
     reader: crate::stream::Subscription,
 }
@@ -51,8 +52,9 @@ fn try_start(plan: &CapturePlan, files: &LaunchFiles) -> Result<Run> {
     let (tell, events) = mpsc::channel();
     let listener = move |event| tell.send(event).unwrap_or_default();
     let counters = Arc::<Counters>::default();
-    let pipeline = CapturePipeline::start(plan, files, Arc::clone(&stream), Arc::clone(&counters), Box::new(listener))?;
-    Ok(Run { pipeline, stream, counters, events, reader })
+    let (into, counted, tap) = (Arc::clone(&stream), Arc::clone(&counters), Tap::default());
+    let pipeline = CapturePipeline::start(plan, files, into, counted, &tap, Box::new(listener))?;
+    Ok(Run { pipeline, stream, counters, tap, events, reader })
 }
 
 fn start(plan: &CapturePlan) -> Run {
@@ -218,6 +220,25 @@ fn mjpeg_is_decoded_and_encoded() {
     let (_folder, files) = override_with("source/mjpeg", JPEG_CAMERA);
     let mut run = try_start(&planned(camera(FourCc::MJPG), wanted(5)), &files).unwrap();
     assert!(nals(&run.frames(1)[0]).contains(&5));
+    run.pipeline.stop();
+}
+
+#[test]
+fn what_is_encoded_here_can_be_had_as_the_camera_delivers_it() {
+    let (_folder, files) = override_with("source/mjpeg", JPEG_CAMERA);
+    for (source, kind) in [(Source::Test, "video/x-raw"), (camera(FourCc::MJPG), "image/jpeg")] {
+        let mut run = try_start(&planned(source, wanted(5)), &files).unwrap();
+        run.frames(1);
+        let tapped = run.tap.next_before(Instant::now() + LONG).unwrap();
+        assert_eq!(tapped.sample.caps().unwrap().structure(0).unwrap().name(), kind);
+        // The same picture comes out encoded, with the same time.
+        while run.frames(1)[0].pts != tapped.pts {}
+        run.pipeline.stop();
+    }
+    let plan = planned(camera(FourCc::MJPG), Wanted { codec: Codec::Mjpeg, ..wanted(30) });
+    let mut run = try_start(&plan, &files).unwrap();
+    run.frames(1);
+    assert!(run.tap.next_before(Instant::now() + LONG).is_none(), "its frames are the camera's own");
     run.pipeline.stop();
 }
 

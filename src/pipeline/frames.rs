@@ -6,6 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use prometheus_client::metrics::histogram::Histogram;
 
 use crate::{
     error::{Error, Result},
@@ -15,6 +16,8 @@ use crate::{
 
 /// Smallest JPEG that can be a picture. What cameras send in trouble is shorter, or has no end.
 const SMALLEST_JPEG: usize = 128;
+/// Where one bucket of [`Counters::delay`] ends and the next begins, in seconds: a frame at 30 a second has 0.033.
+const DELAYS: [f64; 11] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.033, 0.05, 0.1, 0.2, 0.5, 1.0];
 /// What a timestamp that does not advance is moved by, from the frame before it: one tick of the 90 kHz clock of RTP
 /// and a little more.
 const TIME_STEP: Duration = Duration::from_micros(20);
@@ -29,6 +32,17 @@ pub struct Counters {
     pub(super) before_key: AtomicU64,
     pub(super) unreadable: AtomicU64,
     pub(super) times_mended: AtomicU64,
+    delay: Delay,
+}
+
+/// How old frames are when they are published.
+#[derive(Debug)]
+struct Delay(Histogram);
+
+impl Default for Delay {
+    fn default() -> Self {
+        Self(Histogram::new(DELAYS))
+    }
 }
 
 /// What [`Counters`] say at one moment.
@@ -49,6 +63,11 @@ pub struct Dropped {
 }
 
 impl Counters {
+    /// How old frames are when they are published, in seconds: what capture, decoding and encoding take.
+    pub fn delay(&self) -> &Histogram {
+        &self.delay.0
+    }
+
     /// The counters now.
     pub fn dropped(&self) -> Dropped {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -112,9 +131,8 @@ impl Frames {
         }
         let now = media::now();
         let pts = self.mend(time.map(Duration::from), now, counters);
-        let age = now.saturating_sub(pts);
-        let captured = SystemTime::now().checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
-        Some(Frame { pts, key, captured, data })
+        counters.delay.0.observe(now.saturating_sub(pts).as_secs_f64());
+        Some(Frame { pts, key, captured: media::wall_clock(pts), data })
     }
 
     /// A time that is there and later than the frame's before it.

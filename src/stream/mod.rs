@@ -156,6 +156,12 @@ impl Stream {
         }
     }
 
+    /// The newest frame.
+    pub fn newest(&self) -> Option<EncodedFrame> {
+        let ring = self.lock();
+        ring.get(ring.end().checked_sub(1)?).cloned()
+    }
+
     /// Asks the source for a key frame as soon as it can. Any number of requests before it comes are one.
     pub fn request_key_frame(&self) {
         self.key_wanted.store(true, Ordering::Relaxed);

@@ -139,12 +139,14 @@ async fn the_configuration_is_shown_with_mediamtx_keys_defaults_and_order() {
     assert_eq!(order(&global.body), order(GLOBAL));
     let mut expected: Value = serde_json::from_str(GLOBAL).unwrap();
     for (key, value) in [
-        ("api", json!(true)),
-        ("apiAddress", json!(service.app.api_address().unwrap().to_string())),
         ("rtspAddress", json!(format!("127.0.0.1:{}", service.app.rtsp_port()))),
         ("rtspTransports", json!(["tcp", "udp"])),
     ] {
         expected[key] = value;
+    }
+    for (name, address) in service.app.engine_addresses().clone().named() {
+        expected[name] = json!(true);
+        expected[format!("{name}Address")] = json!(address.unwrap().to_string());
     }
     for protocol in ["rtmp", "hls", "webrtc", "srt", "moq"] {
         expected[protocol] = json!(false);
@@ -270,7 +272,7 @@ async fn every_request_is_answered_in_mediamtx_words() {
         ("GET", "/nothing"),
     ] {
         let more: &[&str] = if method == "HEAD" { &["--head"] } else { &[] };
-        let reply = curl(service.app.api_address().unwrap(), method, path, "", more).await;
+        let reply = curl(service.app.engine_addresses().api.unwrap(), method, path, "", more).await;
         assert_eq!((reply.status, reply.header("content-type")), (404, "text/plain"), "{method} {path}");
     }
     let large = format!("@{}", service.folder.path().join("large").display());

@@ -11,7 +11,9 @@ mod contract;
 mod file;
 mod hooks;
 mod matching;
+mod metrics;
 mod people;
+mod playback;
 mod shape;
 
 use std::{collections::BTreeMap, net::SocketAddr};
@@ -44,8 +46,12 @@ impl Reply {
 
 /// Asks the API with curl. `more` are more of its arguments.
 pub async fn curl(api: SocketAddr, method: &str, path: &str, body: &str, more: &[&str]) -> Reply {
-    let url = format!("http://{api}/v3{path}");
-    let mut arguments = vec!["-s", "-S", "-g", "-i", "-H", "Expect:", "-X", method, &url];
+    curl_at(&format!("http://{api}/v3{path}"), method, body, more).await
+}
+
+/// Asks any port.
+pub async fn curl_at(url: &str, method: &str, body: &str, more: &[&str]) -> Reply {
+    let mut arguments = vec!["-s", "-S", "-g", "-i", "-H", "Expect:", "-X", method, url];
     if !body.is_empty() {
         arguments.extend(["--data-binary", body]);
     }
@@ -61,7 +67,7 @@ pub async fn curl(api: SocketAddr, method: &str, path: &str, body: &str, more: &
 
 /// Asks a service.
 pub async fn ask(service: &Service, method: &str, path: &str, body: &str) -> Reply {
-    curl(service.app.api_address().expect("it is served"), method, path, body, &[]).await
+    curl(service.app.engine_addresses().api.expect("it is served"), method, path, body, &[]).await
 }
 
 /// Has it done.

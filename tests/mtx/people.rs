@@ -14,7 +14,7 @@ use super::{
 #[tokio::test(flavor = "multi_thread")]
 async fn users_are_who_the_configuration_says() {
     let service = Service::start(SMALL).await;
-    let api = service.app.api_address().unwrap();
+    let api = service.app.engine_addresses().api.unwrap();
     let users =
         r#"{"authInternalUsers":[{"user":"me","pass":"pw","ips":["127.0.0.0/8"],"permissions":[{"action":"api"}]}]}"#;
     done(&service, "PATCH", "/config/global/patch", users).await;

@@ -4,6 +4,8 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
+pub mod disk;
+pub mod http;
 pub mod peers;
 pub mod process;
 pub mod remote;
@@ -55,6 +57,7 @@ pub fn configured(extra: &str) -> (TempDir, PathBuf) {
     let root = folder.path().display();
     // How full the disk of this machine is, is no test's business unless it says so.
     let storage = if extra.contains("storage:") { "" } else { "storage: { warn_percent: 100, block_percent: 100 }" };
+    let media = if extra.contains("mediamtx:") { "" } else { MEDIA };
     let yaml = format!(
         "
 state_directory: {root}/state
@@ -64,7 +67,7 @@ security:
   jwt: {{ secret_key: {SECRET} }}
   rate_limiting: {{ requests_per_minute: 1000000 }}
   health: {{ port: 0, bind_address: 127.0.0.1 }}
-mediamtx: {{ host: 127.0.0.1, rtsp_port: 0, api_bind_address: 127.0.0.1, api_port: 0 }}
+{media}
 rtsp: {{ bind_address: 127.0.0.1 }}
 {storage}
 {extra}
@@ -79,6 +82,10 @@ rtsp: {{ bind_address: 127.0.0.1 }}
     fs::write(&file, yaml).unwrap();
     (folder, file)
 }
+
+/// Where nothing is said of the media engine.
+const MEDIA: &str = "mediamtx: { host: 127.0.0.1, rtsp_port: 0, api_bind_address: 127.0.0.1, api_port: 0, \
+                     metrics_port: 0, playback_port: 0 }";
 
 /// What stands for `v4l2src` in the three sources. `device` has no meaning for them.
 const CAMERAS: [(&str, &str); 3] = [

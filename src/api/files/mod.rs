@@ -107,7 +107,9 @@ fn answer(file: Arc<Download>, method: &Method, asked: &HeaderMap) -> Response {
     headers.typed_insert(modified);
     headers.typed_insert(AcceptRanges::bytes());
     if response.status().is_success() {
-        response.headers_mut().insert(header::CONTENT_DISPOSITION, disposition(file.opened.stored.name.as_str()));
+        response
+            .headers_mut()
+            .insert(header::CONTENT_DISPOSITION, disposition("attachment", file.opened.stored.name.as_str()));
         // What was once another's name must not be shown as something it is not.
         response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     }
@@ -197,12 +199,12 @@ where
     response
 }
 
-/// RFC 6266: the name once for everybody, once for those who read more than ASCII.
-fn disposition(name: &str) -> HeaderValue {
+/// RFC 6266: what to do with it, and the name once for everybody, once for those who read more than ASCII.
+pub(super) fn disposition(kind: &'static str, name: &str) -> HeaderValue {
     let plain: String = name.chars().map(|c| if c.is_ascii() && !"\"\\".contains(c) { c } else { '_' }).collect();
     let encoded = percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC);
-    let value = format!("attachment; filename=\"{plain}\"; filename*=UTF-8''{encoded}");
-    HeaderValue::try_from(value).unwrap_or(HeaderValue::from_static("attachment"))
+    let value = format!("{kind}; filename=\"{plain}\"; filename*=UTF-8''{encoded}");
+    HeaderValue::try_from(value).unwrap_or(HeaderValue::from_static(kind))
 }
 
 #[cfg(test)]

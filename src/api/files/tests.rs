@@ -11,9 +11,9 @@ use crate::{
 
 #[test]
 fn names_do_not_break_out_of_the_header() {
-    assert_eq!(disposition("a-1.jpg"), "attachment; filename=\"a-1.jpg\"; filename*=UTF-8''a%2D1%2Ejpg");
+    assert_eq!(disposition("attachment", "a-1.jpg"), "attachment; filename=\"a-1.jpg\"; filename*=UTF-8''a%2D1%2Ejpg");
     assert_eq!(
-        disposition("tür\"; x=\"\\.jpg"),
+        disposition("attachment", "tür\"; x=\"\\.jpg"),
         "attachment; filename=\"t_r_; x=__.jpg\"; filename*=UTF-8''t%C3%BCr%22%3B%20x%3D%22%5C%2Ejpg"
     );
 }

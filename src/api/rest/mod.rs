@@ -1,9 +1,12 @@
 //! The control API of MediaMTX on a port of its own: requests in, replies out.
 //!
 //! What is asked and answered is `command::v3`'s. Here is what all requests have in common: who asks, from where, and how
-//! a reply is written. Which request means what is `table`; from which web pages it may come is `origins`.
+//! a reply is written. Which request means what is `table`; from which web pages it may come is `origins`. Its two other
+//! ports are `playback` and `metrics`.
 
+pub(super) mod metrics;
 mod origins;
+pub(super) mod playback;
 mod reply;
 mod request;
 mod table;
@@ -27,9 +30,12 @@ use self::{
     table::{Endpoint, Route, route},
 };
 use super::peer;
-use crate::command::{
-    Gateway,
-    v3::{self, Answer, DONE, List, Page, Refusal},
+use crate::{
+    command::{
+        Gateway,
+        v3::{self, Answer, DONE, List, Page, Refusal},
+    },
+    mtx::Action,
 };
 
 /// A request, as far as it is read at first.
@@ -63,17 +69,18 @@ where
     B: Buf,
 {
     let global = gateway.engine.acting();
-    let origin = asked.headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
-    let allowed = origins::allowed(origin, global.texts("apiAllowOrigins"));
+    let allowed = origins::allowed_for(&asked.headers, global.texts("apiAllowOrigins"));
     let asks_before = asked.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
     let found = route(&asked.method, &asked.path);
     let mut response = match found {
-        _ if asked.method == Method::OPTIONS && asks_before => preflight(),
+        _ if asked.method == Method::OPTIONS && asks_before => {
+            preflight("OPTIONS, GET, POST, PATCH, DELETE", "Authorization, Content-Type")
+        }
         // Without asking who it is, as MediaMTX's router does.
         Route::Elsewhere(path) => redirect(&asked.method, &path, &asked.query),
         found => {
             let address = client(asked.peer, &asked.headers, global.networks("apiTrustedProxies"));
-            match v3::admit(&gateway, address, credentials(&asked.headers)).await {
+            match v3::admit(&gateway, address, credentials(&asked.headers), Action::Api, "").await {
                 Err(refusal) => refused(&refusal),
                 Ok(()) => match found {
                     Route::Found(endpoint, argument) => {

@@ -2,9 +2,15 @@
 
 use regex::Regex;
 use url::Url;
+use warp::http::{HeaderMap, header};
+
+/// What a request with these headers is told.
+pub(super) fn allowed_for(headers: &HeaderMap, list: &[String]) -> Option<String> {
+    allowed(headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok()), list)
+}
 
 /// What `Access-Control-Allow-Origin` says. `None`: nothing.
-pub(super) fn allowed(origin: Option<&str>, allowed: &[String]) -> Option<String> {
+fn allowed(origin: Option<&str>, allowed: &[String]) -> Option<String> {
     if let Some(origin) = origin {
         let asking = Url::parse(origin).ok()?;
         if allowed.iter().any(|entry| is_same(entry, &asking)) {

@@ -63,12 +63,11 @@ pub(super) fn refused(refusal: &Refusal) -> Response {
 }
 
 /// What a browser asks before it asks.
-pub(super) fn preflight() -> Response {
+pub(super) fn preflight(methods: &'static str, names: &'static str) -> Response {
     let mut response = StatusCode::NO_CONTENT.into_response();
     let headers = response.headers_mut();
-    let methods = HeaderValue::from_static("OPTIONS, GET, POST, PATCH, DELETE");
-    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, methods);
-    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("Authorization, Content-Type"));
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(methods));
+    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(names));
     response
 }
 
@@ -93,7 +92,7 @@ pub(super) fn finish(response: &mut Response, origin: Option<&str>) {
     }
 }
 
-fn typed(mut response: Response, kind: &'static str) -> Response {
+pub(super) fn typed(mut response: Response, kind: &'static str) -> Response {
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     response
 }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    convert::Infallible,
     net::{IpAddr, Ipv4Addr},
     pin::pin,
 };
@@ -10,11 +11,16 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use futures_util::{Stream, StreamExt};
 use ipnet::IpNet;
 use warp::{
-    Buf,
+    Buf, Filter,
     http::{HeaderMap, header},
+    path::FullPath,
 };
 
-use crate::command::v3::{Answer, Refusal, Shown};
+use super::Asked;
+use crate::{
+    api::peer,
+    command::v3::{Answer, Refusal, Shown},
+};
 
 /// The longest body that is taken, in bytes.
 const LONGEST_BODY: usize = 10 * 1024 * 1024;
@@ -44,6 +50,20 @@ impl Query {
     pub(super) fn whole(&self) -> String {
         if self.text.is_empty() { String::new() } else { format!("?{}", self.text) }
     }
+}
+
+/// A request of which nobody wants the body.
+pub(super) fn without_body() -> impl Filter<Extract = (Asked<()>,), Error = Infallible> + Clone {
+    let query = warp::query::raw().or(warp::any().map(String::new)).unify();
+    let request = warp::method().and(warp::path::full()).and(query).and(warp::header::headers_cloned()).and(peer());
+    request.map(|method, path: FullPath, query: String, headers, peer| Asked {
+        method,
+        path: path.as_str().to_owned(),
+        query: Query::read(&query),
+        headers,
+        peer,
+        body: (),
+    })
 }
 
 /// The name and password of a request: of `Bearer name:password`, else of `Basic`.

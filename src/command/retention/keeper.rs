@@ -3,20 +3,23 @@
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use tokio::{sync::Mutex, time::MissedTickBehavior};
 
 use super::{Policy, PolicyType, Settings, file};
 use crate::{
-    command::{Gateway, files::Kind, library::on_disk},
+    command::{Gateway, Indexes, library::on_disk},
     error::Result,
-    output::storage::{self, Cleaned, Folder},
-    path::Folders,
+    output::storage::{self, Cleaned},
 };
 
 /// Files that a cleaning deletes that nobody asked for. The rest goes the next time, and the disk is free for recordings in between.
 const AT_A_TIME: usize = 1000;
+
+/// How often the disks are looked at where some of them has to stay free: at 100 Mbit/s they lose 125 MB meanwhile.
+const LOOK: Duration = Duration::from_secs(10);
 
 /// What is kept, and for how long.
 pub struct Retention {
@@ -36,9 +39,9 @@ impl Retention {
     pub fn load(file: &Path, settings: Settings) -> Self {
         let policy = file::load(file).unwrap_or_else(|error| {
             tracing::error!("{}; nothing is deleted by itself until set_retention_policy is called", error.chain());
-            Some(Policy { policy_type: PolicyType::Manual, enabled: true, ..settings.policy })
+            Some(Policy { policy_type: PolicyType::Manual, enabled: true, ..settings.policy.clone() })
         });
-        let policy = Arc::new(Mutex::new(policy.unwrap_or(settings.policy)));
+        let policy = Arc::new(Mutex::new(policy.unwrap_or_else(|| settings.policy.clone())));
         Self { file: file.to_owned(), settings, policy, cleaning: Arc::default() }
     }
 
@@ -48,7 +51,7 @@ impl Retention {
 
     /// The policy in force.
     pub(super) async fn policy(&self) -> Policy {
-        *self.policy.lock().await
+        self.policy.lock().await.clone()
     }
 
     /// Changes the policy and stores it. The policy stays as it was where it cannot be stored.
@@ -61,8 +64,8 @@ impl Retention {
         on_disk(move || {
             let changed = change(&policy);
             changed.check()?;
-            file::save(&file, changed)?;
-            *policy = changed;
+            file::save(&file, &changed)?;
+            *policy = changed.clone();
             Ok(changed)
         })
         .await
@@ -72,47 +75,67 @@ impl Retention {
     ///
     /// # Errors
     /// None that a file or a folder causes: those are in what is returned.
-    pub(super) async fn clean(&self, folders: &Folders, most: usize) -> Result<(Policy, Option<Cleaned>)> {
+    pub(super) async fn clean(&self, gateway: &Gateway, most: usize) -> Result<(Policy, Option<Cleaned>)> {
         let cleaning = Arc::clone(&self.cleaning).lock_owned().await;
         let policy = self.policy().await;
-        let rules = self.settings.rules(&policy);
+        let mut rules = self.settings.rules(&policy);
         if !rules.any() {
             return Ok((policy, None));
         }
-        // In the order of the rules.
-        let places = [(&folders.recordings, Kind::Recording), (&folders.snapshots, Kind::Snapshot)]
-            .map(|(path, kind)| Folder { path: path.clone(), extensions: kind.extensions() });
-        let uses = folders.uses.clone();
+        let (indexes, uses) = (in_order(gateway), gateway.folders.uses.clone());
+        // Those of the first folder of recordings are those of the second too.
+        if gateway.folders.fallback.is_some() {
+            rules.limits.extend(rules.limits.first().copied());
+        }
         let cleaned = on_disk(move || {
             let _one_at_a_time = cleaning;
-            Ok(storage::clean(&places, &rules, &uses, most))
+            Ok(storage::clean(&indexes, &rules, &uses, most))
         });
         Ok((policy, Some(cleaned.await?)))
     }
+
+    /// Whether less is free than there should be. A disk that says nothing has enough.
+    async fn is_short(&self, gateway: &Gateway) -> bool {
+        let rules = self.settings.rules(&self.policy().await);
+        let indexes = in_order(gateway);
+        rules.min_free.is_some() && on_disk(move || Ok(storage::is_short(&indexes, &rules))).await.unwrap_or(false)
+    }
 }
 
-/// Deletes by itself what has to go, now and every few minutes, until the service is stopping.
+/// In the order of the rules.
+fn in_order(gateway: &Gateway) -> Vec<storage::Index> {
+    let Indexes { recordings, snapshots, fallback } = gateway.indexes.clone();
+    [recordings, snapshots].into_iter().chain(fallback).collect()
+}
+
+/// Deletes by itself what has to go, now and every few minutes, and soon when too little is free, until the service is
+/// stopping.
 pub async fn keep(gateway: Arc<Gateway>) {
     let mut tick = tokio::time::interval(gateway.retention.settings.every);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut look = tokio::time::interval(LOOK);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        tokio::select! {
-            _ = tick.tick() => {}
+        let due = tokio::select! {
+            _ = tick.tick() => true,
+            _ = look.tick() => false,
             () = gateway.stopping.cancelled() => return,
-        }
+        };
         tokio::select! {
-            () = clean_by_itself(&gateway) => {}
+            () = clean_by_itself(&gateway, due) => {}
             () = gateway.stopping.cancelled() => return,
         }
     }
 }
 
-async fn clean_by_itself(gateway: &Gateway) {
+/// Where it is not `due`, only if too little is free.
+async fn clean_by_itself(gateway: &Gateway, due: bool) {
     let retention = &gateway.retention;
-    if !retention.settings.by_itself(&retention.policy().await) {
+    let by_itself = retention.settings.by_itself(&retention.policy().await);
+    if !by_itself || !(due || retention.is_short(gateway).await) {
         return;
     }
-    match retention.clean(&gateway.folders, AT_A_TIME).await {
+    match retention.clean(gateway, AT_A_TIME).await {
         Ok((_, Some(Cleaned { files, bytes, unfinished, .. }))) if files > 0 => {
             tracing::info!(files, bytes, unfinished, "old files were deleted");
         }

@@ -1,11 +1,12 @@
 //! How long files are kept: `set_retention_policy` and `cleanup_old_files`.
 //!
-//! What is deleted when comes from three places: the policy, which a request may change and which then outlives a restart;
-//! the limits of the sections `recording` and `snapshots` of the configuration; and whether it happens by itself. Which
-//! files that means is `output::storage`'s, and so is deleting them. When is [`keeper`](self)'s.
+//! What is deleted when comes from three places: the policy ([`policy`](Policy)), which a request may change and which then
+//! outlives a restart; the limits of the sections `recording` and `snapshots` of the configuration; and whether it happens
+//! by itself. Which files that means is `output::storage`'s, and so is deleting them. When is [`keeper`](self)'s.
 
 mod file;
 mod keeper;
+mod policy;
 
 use std::time::Duration;
 
@@ -13,58 +14,20 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use keeper::{Retention, keep};
+pub use policy::{CameraLimits, Policy, PolicyType};
+use policy::{GIGABYTE, days};
 
 use super::{
     Command, Gateway, NoParams, Within,
     access::{Caller, Role},
 };
 use crate::{
-    config,
-    error::{Error, Result},
-    output::storage::{Cleaned, Limits, Rules},
+    error::Result,
+    output::storage::{Cleaned, DeviceLimits, Limits, Rules},
 };
 
-/// Bytes in a gigabyte.
-const GIGABYTE: f64 = 1e9;
-
-/// What is deleted.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Policy {
-    /// What counts.
-    pub policy_type: PolicyType,
-    /// Days that files are kept, where age counts.
-    pub max_age_days: u32,
-    /// Gigabytes that files may take together, where size counts.
-    pub max_size_gb: f64,
-    /// Whether it is in force.
-    pub enabled: bool,
-}
-
-/// What a policy goes by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum PolicyType {
-    /// The age of files.
-    Age,
-    /// The room they take.
-    Size,
-    /// Nothing: a person deletes.
-    Manual,
-}
-
-impl From<config::Policy> for PolicyType {
-    fn from(policy: config::Policy) -> Self {
-        match policy {
-            config::Policy::Age => Self::Age,
-            config::Policy::Size => Self::Size,
-            config::Policy::Manual => Self::Manual,
-        }
-    }
-}
-
 /// What the configuration says about it.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// The policy until somebody sets another.
     pub policy: Policy,
@@ -80,49 +43,25 @@ pub struct Settings {
     pub snapshots: u32,
 }
 
-impl Policy {
-    /// # Errors
-    /// A number that is out of range.
-    fn check(&self) -> Result<()> {
-        if !(1..=36_500).contains(&self.max_age_days) {
-            return Err(Error::invalid_param("max_age_days", "is not from 1 to 36500", "send whole days"));
-        }
-        if !(0.001..=1e6).contains(&self.max_size_gb) {
-            let hint = "send gigabytes, such as 20 or 0.5";
-            return Err(Error::invalid_param("max_size_gb", "is not from 0.001 to 1000000", hint));
-        }
-        Ok(())
-    }
-
-    /// What is deleted by it, for a person.
-    fn in_words(&self) -> String {
-        match self {
-            Self { enabled: false, .. } => "the policy is off: it deletes nothing".to_owned(),
-            Self { policy_type: PolicyType::Age, max_age_days, .. } => {
-                format!("files older than {max_age_days} days are deleted")
-            }
-            Self { policy_type: PolicyType::Size, max_size_gb, .. } => {
-                format!("the oldest files are deleted when all together take more than {max_size_gb} GB")
-            }
-            Self { policy_type: PolicyType::Manual, .. } => "nothing is deleted by itself".to_owned(),
-        }
-    }
-}
-
 impl Settings {
     /// What has to go under `policy`: whatever any rule says. Recordings are the first folder, snapshots the second.
     fn rules(&self, policy: &Policy) -> Rules {
-        let days = |days: u32| (days > 0).then(|| Duration::from_secs(u64::from(days) * 86_400));
         let in_force = |wanted| policy.enabled && policy.policy_type == wanted;
-        let age = days(policy.max_age_days).filter(|_| in_force(PolicyType::Age));
-        let shorter = |own: u32| age.into_iter().chain(days(own)).min();
+        let bytes = |gigabytes: f64| (gigabytes * GIGABYTE) as u64;
         let count = usize::try_from(self.snapshots).unwrap_or(usize::MAX);
+        let device = |camera: &CameraLimits| {
+            let max_age = camera.max_age_days.and_then(days);
+            (camera.device.clone(), DeviceLimits { max_age, max_bytes: camera.max_size_gb.map(bytes) })
+        };
         Rules {
             limits: vec![
-                Limits { max_age: shorter(self.recording_days), max_count: None },
-                Limits { max_age: shorter(self.snapshot_days), max_count: Some(count).filter(|most| *most > 0) },
+                Limits { max_age: days(self.recording_days), max_count: None },
+                Limits { max_age: days(self.snapshot_days), max_count: Some(count).filter(|most| *most > 0) },
             ],
-            max_bytes: in_force(PolicyType::Size).then_some((policy.max_size_gb * GIGABYTE) as u64),
+            max_age: days(policy.max_age_days).filter(|_| in_force(PolicyType::Age)),
+            max_bytes: in_force(PolicyType::Size).then(|| bytes(policy.max_size_gb)),
+            min_free: Some(bytes(policy.min_free_gb)).filter(|bytes| *bytes > 0),
+            devices: policy.cameras.iter().map(device).collect(),
         }
     }
 
@@ -163,6 +102,11 @@ pub struct PolicyParams {
     /// Gigabytes that files may take together; else as before.
     #[schemars(range(min = 0.001, max = 1e6))]
     max_size_gb: Option<f64>,
+    /// Gigabytes that stay free on the disks, whatever the policy is; 0: any. Else as before.
+    #[schemars(range(min = 0, max = 1e6))]
+    min_free_gb: Option<f64>,
+    /// What is kept of single cameras, whatever the policy is. Else as before.
+    cameras: Option<Vec<CameraLimits>>,
     /// Whether it is in force.
     enabled: bool,
 }
@@ -173,6 +117,8 @@ pub struct PolicySet {
     policy_type: PolicyType,
     max_age_days: u32,
     max_size_gb: f64,
+    min_free_gb: f64,
+    cameras: Vec<CameraLimits>,
     enabled: bool,
     /// What it means, together with the configuration.
     message: String,
@@ -185,6 +131,8 @@ impl PolicyParams {
             policy_type: self.policy_type,
             max_age_days: self.max_age_days.map_or(policy.max_age_days, |Within(days)| days),
             max_size_gb: self.max_size_gb.unwrap_or(policy.max_size_gb),
+            min_free_gb: self.min_free_gb.unwrap_or(policy.min_free_gb),
+            cameras: self.cameras.clone().unwrap_or_else(|| policy.cameras.clone()),
             enabled: self.enabled,
         }
     }
@@ -202,8 +150,8 @@ impl Command for SetPolicy {
         let policy = retention.change(move |policy| params.over(policy)).await?;
         let message = retention.settings().in_words(&policy);
         tracing::info!(?policy, "the retention policy was set: {message}");
-        let Policy { policy_type, max_age_days, max_size_gb, enabled } = policy;
-        Ok(PolicySet { policy_type, max_age_days, max_size_gb, enabled, message })
+        let Policy { policy_type, max_age_days, max_size_gb, min_free_gb, cameras, enabled } = policy;
+        Ok(PolicySet { policy_type, max_age_days, max_size_gb, min_free_gb, cameras, enabled, message })
     }
 }
 
@@ -231,7 +179,7 @@ impl Command for CleanUp {
     type Reply = CleanedUp;
 
     async fn run(_: NoParams, _: &Caller, gateway: &Gateway) -> Result<CleanedUp> {
-        let (policy, cleaned) = gateway.retention.clean(&gateway.folders, usize::MAX).await?;
+        let (policy, cleaned) = gateway.retention.clean(gateway, usize::MAX).await?;
         Ok(match cleaned {
             Some(cleaned) => CleanedUp {
                 cleanup_executed: true,
@@ -256,6 +204,10 @@ fn in_words(cleaned: &Cleaned) -> String {
         1 => "1 file is gone".to_owned(),
         files => format!("{files} files are gone"),
     };
+    if cleaned.short > 0 {
+        let gigabytes = cleaned.short as f64 / GIGABYTE;
+        text.push_str(&format!("; {gigabytes:.3} GB less are free than min_free_gb, and no other file may go"));
+    }
     if let Some(error) = &cleaned.first_failure {
         text.push_str(&format!("; {} could not be done: {}", cleaned.failures, error.message()));
     }

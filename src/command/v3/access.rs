@@ -1,4 +1,4 @@
-//! Who may use the control API: MediaMTX's internal authentication.
+//! Who may use the control API, play back and read metrics: MediaMTX's internal authentication.
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -41,15 +41,15 @@ impl Shown {
 
 /// Lets a caller in, or not. One without credentials is told at once that it might show some; one with wrong ones after
 /// a while. Meanwhile only its own connection waits, and of those there are only so many from one address.
-pub async fn admit(gateway: &Arc<Gateway>, address: IpAddr, shown: Shown) -> Answer<()> {
+pub async fn admit(gateway: &Arc<Gateway>, address: IpAddr, shown: Shown, action: Action, path: &str) -> Answer<()> {
     let nothing = shown.is_nothing();
-    let asking = Asking { address, action: Action::Api, path: String::new(), user: shown.user, pass: shown.pass };
+    let asking = Asking { address, action, path: path.to_owned(), user: shown.user, pass: shown.pass };
     let admitted = may(gateway, asking).await;
     match (admitted, nothing) {
         (true, _) => Ok(()),
         (false, true) => Err(Refusal::Unknown { ask: true }),
         (false, false) => {
-            tracing::warn!(%address, "the control API was asked with wrong credentials");
+            tracing::warn!(%address, ?action, path, "wrong credentials");
             wait(gateway).await;
             Err(Refusal::Unknown { ask: false })
         }

@@ -261,10 +261,10 @@ async fn while_wanted(gateway: Arc<Gateway>, name: String, order: Order, first: 
     let hook = Hook::start(order);
     if let Ok(mut wanted) = gateway.paths.wanted(&name) {
         // Until the first reader is there.
-        let came = timeout(first + close_after, wanted.wait_for(|count| *count > 0)).await.is_ok();
-        while came && wanted.wait_for(|count| *count == 0).await.is_ok() {
+        let came = timeout(first + close_after, wanted.wait_for(|wish| wish.holders > 0)).await.is_ok();
+        while came && wanted.wait_for(|wish| wish.holders == 0).await.is_ok() {
             let again = tokio::select! {
-                again = timeout(close_after, wanted.wait_for(|count| *count > 0)) => again.is_ok_and(|again| again.is_ok()),
+                again = timeout(close_after, wanted.wait_for(|wish| wish.holders > 0)) => again.is_ok_and(|again| again.is_ok()),
                 () = gateway.stopping.cancelled() => false,
             };
             if !again {

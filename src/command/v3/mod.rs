@@ -10,10 +10,14 @@ mod config;
 mod file;
 mod hooks;
 mod matched;
-mod moment;
+mod metrics;
+pub mod moment;
+mod own_metrics;
 mod page;
 mod paths;
+mod playback;
 mod porter;
+mod ports;
 mod recordings;
 mod sessions;
 
@@ -32,10 +36,13 @@ pub use config::{
 pub use file::keep;
 pub use hooks::follow;
 use matched::missing;
+pub use metrics::{Wanted, metrics};
 pub use moment::Moment;
 pub use page::{List, Page};
 pub use paths::{Path, path_state, path_states, stop_path};
+pub use playback::{film, playable, recorded};
 pub use porter::Porter;
+pub use ports::Ports;
 pub use recordings::{Recording, delete_segment, recording, recordings};
 use serde::Serialize;
 pub use sessions::{Connection, Session, connection, connections, kick, session, sessions};
@@ -87,9 +94,9 @@ pub struct Info {
 /// Where the service serves what MediaMTX has listeners for.
 #[derive(Clone, Debug, Default)]
 pub struct Served {
-    /// The control API; empty where it is not served.
-    pub api: String,
-    /// Whether it speaks TLS.
+    /// The ports of the control API, of metrics and of playback; none where one is not served.
+    pub ports: Ports<String>,
+    /// Whether they speak TLS.
     pub encrypted: bool,
     /// RTSP.
     pub rtsp: String,
@@ -139,10 +146,16 @@ impl Engine {
         let text = |text: String| Value::Text(text);
         let off = ["rtmp", "hls", "webrtc", "srt", "moq"];
         let given = off.iter().fold(global_keys(), |given, key| given.with(key, Value::Flag(false)));
+        let given = served.ports.named().into_iter().fold(given, |given, (name, address)| {
+            let given = given.with(name, Value::Flag(address.is_some()));
+            match address {
+                Some(address) => given
+                    .with(&format!("{name}Address"), text(address))
+                    .with(&format!("{name}Encryption"), Value::Flag(served.encrypted)),
+                None => given,
+            }
+        });
         let given = given
-            .with("api", Value::Flag(!served.api.is_empty()))
-            .with("apiAddress", text(served.api))
-            .with("apiEncryption", Value::Flag(served.encrypted))
             .with("rtspAddress", text(served.rtsp.clone()))
             .with("rtspTransports", Value::Texts(vec!["tcp".into(), "udp".into()]));
         let (empty, Allowed { file, api_hooks }) = (Conf::new(given), allowed);

@@ -1,9 +1,9 @@
 //! Times as MediaMTX shows them.
 
-use std::time::SystemTime;
+use std::{fmt, time::SystemTime};
 
 use jiff::{Timestamp, tz::TimeZone};
-use serde::{Serialize, Serializer, ser::Error as _};
+use serde::{Serialize, Serializer};
 
 /// A moment, written as Go does: RFC 3339 with the offset of this machine, nanoseconds without zeros at their end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -11,8 +11,14 @@ pub struct Moment(pub SystemTime);
 
 impl Serialize for Moment {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let moment = Timestamp::try_from(self.0).map_err(S::Error::custom)?;
-        serializer.collect_str(&written(moment, TimeZone::system()))
+        serializer.collect_str(self)
+    }
+}
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let moment = Timestamp::try_from(self.0).map_err(|_| fmt::Error)?;
+        f.write_str(&written(moment, TimeZone::system()))
     }
 }
 
@@ -23,7 +29,7 @@ fn written(moment: Timestamp, zone: TimeZone) -> String {
 }
 
 /// Reads a moment that was shown, at any offset. Error: Go's beginning of a message.
-pub(super) fn read(text: &str) -> Result<SystemTime, String> {
+pub fn read(text: &str) -> Result<SystemTime, String> {
     let read = text.parse::<Timestamp>().map(SystemTime::from);
     read.map_err(|error| format!("parsing time {text:?}: {error}"))
 }

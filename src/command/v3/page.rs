@@ -10,7 +10,7 @@ use super::{Answer, Refusal};
 pub struct List<T> {
     item_count: usize,
     page_count: usize,
-    items: Vec<T>,
+    pub(super) items: Vec<T>,
 }
 
 /// Which page.
@@ -29,6 +29,9 @@ impl<T> List<T> {
 }
 
 impl Page {
+    /// Everything on one page.
+    pub(super) const ALL: Self = Self { items_per_page: usize::MAX, page: 0 };
+
     /// The page that a request asks for with `itemsPerPage` and `page`; without, it is the first hundred.
     /// Error: they are no numbers that fit into 31 bits; a page without items.
     pub fn read(items_per_page: &str, page: &str) -> Answer<Self> {

@@ -10,7 +10,7 @@ use super::{Answer, List, Moment, Page, Refusal, config::present, moment};
 use crate::{
     command::{Gateway, files::Kind, library::on_disk},
     error::Error,
-    output::storage::{self, FileName, Use},
+    output::storage::{self, FileName, Query, Use},
 };
 
 /// The recordings of a path.
@@ -50,7 +50,9 @@ pub async fn delete_segment(gateway: &Arc<Gateway>, path: &str, start: &str) -> 
     let found = starts(gateway).await?.remove(path).unwrap_or_default();
     let missing = || invalid(format!("remove {path} {start}: no such file or directory"));
     let (_, file) = found.into_iter().find(|(start, _)| *start == wanted).ok_or_else(missing)?;
-    let (folder, uses) = (gateway.folder(Kind::Recording).to_owned(), gateway.folders.uses.clone());
+    let index = gateway.index_with(Kind::Recording, file.as_str()).await;
+    let index = index.map_err(|error| invalid(error.message().to_owned()))?;
+    let (folder, uses) = (index.place().folder.clone(), gateway.folders.uses.clone());
     let name = file.clone();
     let deleted = on_disk(move || {
         let _deleted = uses.delete(&folder.join(name.as_str()), false).map_err(|used| {
@@ -71,18 +73,20 @@ impl Recording {
 }
 
 async fn starts(gateway: &Arc<Gateway>) -> Answer<Starts> {
-    let (folder, pattern) = (gateway.folder(Kind::Recording).to_owned(), gateway.folders.pattern.clone());
-    let stored = on_disk(move || storage::list(&folder, Kind::Recording.extensions())).await;
-    let stored = stored.map_err(|error| Refusal::Invalid(error.message().to_owned()))?;
+    let (indexes, pattern) = (gateway.indexes.of(Kind::Recording), gateway.folders.pattern.clone());
+    let everything = Query { oldest_first: true, limit: usize::MAX, ..Query::default() };
+    let stored = on_disk(move || storage::page_of(&indexes, &everything)).await;
+    let (stored, _) = stored.map_err(|error| Refusal::Invalid(error.message().to_owned()))?;
     // In a file's name a path's has only letters, digits and dashes.
     let conf = present(gateway);
     let known: BTreeMap<_, _> = conf.paths().into_iter().map(|(name, _)| (pattern.spelled(&name), name)).collect();
     let mut starts = Starts::new();
-    for file in stored {
-        let Some(device) = pattern.device(file.name.as_str()) else { continue };
-        let start = pattern.time(file.name.as_str()).unwrap_or(file.modified);
+    for (_, file) in stored {
+        let Some(device) = file.device.as_deref() else { continue };
+        let (name, modified) = (file.stored.name.clone(), file.stored.modified);
+        let start = pattern.time(name.as_str()).unwrap_or(modified);
         let path = known.get(device).cloned().unwrap_or_else(|| device.to_owned());
-        starts.entry(path).or_default().push((start, file.name));
+        starts.entry(path).or_default().push((start, name));
     }
     starts.values_mut().for_each(|files| files.sort());
     Ok(starts)

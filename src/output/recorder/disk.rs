@@ -40,12 +40,24 @@ pub(super) fn open(path: &Path) -> Result<File> {
     Ok(disk)
 }
 
+/// Whether the file is still the one that is found under its name. What nobody finds is not recorded, however well it is
+/// written. Error: it is not.
+fn in_place(path: &Path, disk: &File) -> Result<()> {
+    let gone = "is not where it was: it, its folder or its disk was moved, deleted or unmounted while it was recorded";
+    let own = disk.metadata().map_err(|error| disk_error(path, "cannot be examined", error))?;
+    match fs::symlink_metadata(path) {
+        Ok(found) if (found.dev(), found.ino()) == (own.dev(), own.ino()) => Ok(()),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(disk_error(path, "cannot be examined", error)),
+        _ => Err(Error::dependency("disk", format!("{} {gone}", path.display()))),
+    }
+}
+
 /// Sees what is written onto the disk until it is dropped, on a thread of its own: a sync may take seconds. Then a
 /// power cut costs the part that is being written and no earlier one.
 pub(super) struct Syncing(#[expect(dead_code, reason = "its end is the message")] mpsc::Sender<()>);
 
 impl Syncing {
-    /// Begins. `failed` is told once if the disk does not take what was written. Error: the thread cannot be made.
+    /// Begins. `failed` is told once if the disk does not take what was written, or the file is not in its place. Error: the thread cannot be made.
     pub fn start(path: &Path, disk: Arc<File>, failed: impl FnOnce(Error) + Send + 'static) -> Result<Self> {
         let (over, is_over) = mpsc::channel();
         let path = path.to_owned();
@@ -61,6 +73,9 @@ impl Syncing {
                 }
                 if let Err(error) = disk.sync_data() {
                     return failed(disk_error(&path, "is not safe on the disk", error));
+                }
+                if let Err(error) = in_place(&path, &disk) {
+                    return failed(error);
                 }
                 (safe, pause) = (length, PAUSE);
             }
@@ -98,6 +113,7 @@ impl Closing {
         if self.empty {
             remove(&self.file, &self.disk);
         } else {
+            in_place(&self.file, &self.disk)?;
             self.save().map_err(unsafe_yet)?;
             if self.failed {
                 repair(&self.file, self.started, &self.launch)?;
@@ -116,9 +132,6 @@ impl Closing {
     }
 
     fn save(&self) -> io::Result<()> {
-        if self.disk.metadata()?.nlink() == 0 {
-            return Err(io::Error::new(io::ErrorKind::NotFound, "deleted while it was recorded"));
-        }
         self.disk.sync_all()?;
         self.file.parent().map_or(Ok(()), sync_folder)
     }

@@ -101,6 +101,13 @@ pub struct Target {
     pub format: RecordingFormat,
 }
 
+impl Target {
+    /// Takes away what was made for a segment that does not begin. Blocks on the disk.
+    pub fn give_up(&self) {
+        disk::give_up(&self.file, self.mark.as_ref());
+    }
+}
+
 /// Where a segment ends, unless it is stopped before.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Bounds {

@@ -1,26 +1,30 @@
 //! The newest picture of a stream, as a file.
 //!
-//! Taken from the frames in the ring, so the camera is not opened again. Most Motion JPEG frames are files already. H.264 is
-//! decoded from the newest key frame to the newest frame: one second of video or so, once, and no decoder runs
-//! otherwise. Which decoder is a list of launch files, tried in order, rather than `decodebin`: the choice is the same
-//! every time, a hardware decoder is not taken from a live use, and a board's own can be put in by overriding a file.
+//! Taken from what flows anyway, so the camera is not opened again: the next picture on its way to the encoder where
+//! there is one (`media::tap`), else the newest frame of the ring. Most Motion JPEG frames are files already. H.264 that
+//! a camera makes itself is decoded from the newest key frame to the newest frame: one second of video or so, once, and
+//! no decoder runs otherwise. Which decoder is a list of launch files, tried in order, rather than `decodebin`: the
+//! choice is the same every time, a hardware decoder is not taken from a live use, and a board's own can be put in by
+//! overriding a file.
+//!
+//! [`Pictures`] are those of one run of one path; whoever asks while somebody looks looks with them ([`Look`]).
+//! Not here: which camera, how many at once, and where the file goes.
 
+mod caption;
+mod counters;
+mod look;
 mod picture;
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant, SystemTime},
-};
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 
-pub use crate::config::SnapshotFormat;
-use crate::{
-    error::{Error, Kind, Result},
-    frame::{Codec, EncodedFrame},
-    media::launch::LaunchFiles,
-    stream::{Join, Next, Stream},
+pub use self::{
+    caption::Caption,
+    counters::{Counters, Counts},
+    look::{Look, Pictures},
 };
+pub use crate::config::SnapshotFormat;
 
 /// How long a snapshot may take, waiting for a key frame included.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -62,61 +66,6 @@ pub struct Picture {
     pub captured: SystemTime,
     /// What the file is.
     pub format: SnapshotFormat,
-}
-
-/// Takes the newest picture of `stream`. Blocks, up to 10 s: without a key frame in the ring, one is requested and
-/// waited for. Errors: a parameter out of range; the stream has ended or delivers no key frame; no decoder works here.
-pub fn take(stream: &Arc<Stream>, launch: &LaunchFiles, request: SnapshotRequest) -> Result<Picture> {
-    take_before(Instant::now() + PATIENCE, stream, launch, request)
-}
-
-fn take_before(
-    deadline: Instant,
-    stream: &Arc<Stream>,
-    launch: &LaunchFiles,
-    request: SnapshotRequest,
-) -> Result<Picture> {
-    if !(1..=100).contains(&request.quality) {
-        return Err(Error::invalid_param("quality", "is not between 1 and 100", "leave it out for 85"));
-    }
-    let format = stream.format();
-    let own = (format.width, format.height);
-    let (width, height) = fit(own, request.max_width, request.max_height);
-    let frames = newest(stream, deadline)?;
-    let finish = |data, captured| Picture { data, width, height, captured, format: request.format };
-    match frames.last() {
-        Some(frame)
-            if (format.codec, request.format) == (Codec::Mjpeg, SnapshotFormat::Jpeg)
-                && (width, height) == own
-                && picture::has_huffman_tables(&frame.data) =>
-        {
-            return Ok(finish(frame.data.clone(), frame.captured));
-        }
-        _ => {}
-    }
-    let (raw, captured) = picture::decode(launch, format, &frames, deadline)?;
-    let data = picture::encode(launch, &raw, request, (width, height), deadline)?;
-    Ok(finish(data, captured))
-}
-
-/// The frames that make the newest picture: the newest GOP, or the key frame that had to be waited for.
-fn newest(stream: &Arc<Stream>, deadline: Instant) -> Result<Vec<EncodedFrame>> {
-    let frames = stream.newest_gop();
-    if !frames.is_empty() {
-        return Ok(frames);
-    }
-    let mut reader = stream.subscribe(Join::Ring);
-    loop {
-        match reader.next_before(deadline) {
-            Some(Next::Frame(frame)) => return Ok(vec![frame]),
-            Some(Next::Missed(_)) => {}
-            Some(Next::Closed) => {
-                let kind = Kind::InvalidState { state: "ended".into(), allowed: vec!["streaming"] };
-                return Err(Error::new(kind, "the camera stopped before it had delivered a picture"));
-            }
-            None => return Err(Error::dependency("device", "the camera delivered no key frame in time")),
-        }
-    }
 }
 
 /// The size of a picture of `own` size within the limits: never larger, same shape, at least one pixel.

@@ -1,11 +1,11 @@
 //! The two pipelines of a snapshot: encoded frames to a raw picture, and a raw picture to a file's content.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use gst::prelude::*;
 
-use super::{SnapshotFormat, SnapshotRequest};
+use super::SnapshotFormat;
 use crate::{
     error::{Error, Kind, Result},
     frame::{Codec, EncodedFrame, Format},
@@ -16,21 +16,20 @@ use crate::{
     },
 };
 
-/// Decodes `frames`, which begin with a key frame, and returns the newest picture that comes out and when it was
-/// captured. Error: no decoder does it, with what each said.
+/// Decodes `frames`, which begin with a key frame, and returns the newest picture that comes out and its timestamp.
+/// Error: no decoder does it, with what each said.
 pub(super) fn decode(
     launch: &LaunchFiles,
     format: Format,
     frames: &[EncodedFrame],
     deadline: Instant,
-) -> Result<(gst::Sample, SystemTime)> {
+) -> Result<(gst::Sample, Option<Duration>)> {
     let mut refusals = Vec::new();
     for file in decoders(format.codec) {
         match decode_with(launch, file, format, frames, deadline) {
             Ok(raw) => {
                 let pts = raw.buffer().and_then(|buffer| buffer.pts()).map(Duration::from);
-                let shown = frames.iter().find(|frame| Some(frame.pts) == pts).or(frames.last());
-                return Ok((raw, shown.map_or_else(SystemTime::now, |frame| frame.captured)));
+                return Ok((raw, pts));
             }
             Err(error) => refusals.push(error.chain()),
         }
@@ -85,15 +84,23 @@ pub(super) fn has_huffman_tables(jpeg: &[u8]) -> bool {
     false
 }
 
-/// Scales the raw picture to `size` and encodes it.
+/// Width and height of a raw picture.
+pub(super) fn size(raw: &gst::Sample) -> Option<(u32, u32)> {
+    let structure = raw.caps()?.structure(0)?;
+    let pixels = |name| u32::try_from(structure.get::<i32>(name).ok()?).ok();
+    Some((pixels("width")?, pixels("height")?))
+}
+
+/// Scales the raw picture to a size and encodes it. `quality` is that of JPEG, 1 to 100.
 pub(super) fn encode(
     launch: &LaunchFiles,
     raw: &gst::Sample,
-    request: SnapshotRequest,
+    format: SnapshotFormat,
+    quality: u8,
     (width, height): (u32, u32),
     deadline: Instant,
 ) -> Result<Bytes> {
-    let file = match request.format {
+    let file = match format {
         SnapshotFormat::Jpeg => "output/snapshot-encode-jpeg",
         SnapshotFormat::Png => "output/snapshot-encode-png",
     };
@@ -101,8 +108,8 @@ pub(super) fn encode(
     let whole = |n: u32| i32::try_from(n).unwrap_or(i32::MAX);
     let size = gst::Caps::builder("video/x-raw").field("width", whole(width)).field("height", whole(height)).build();
     launch::element::<gst::Element>(&pipeline, "size")?.set_property("caps", size);
-    if request.format == SnapshotFormat::Jpeg {
-        launch::element::<gst::Element>(&pipeline, "encoder")?.set_property("quality", i32::from(request.quality));
+    if format == SnapshotFormat::Jpeg {
+        launch::element::<gst::Element>(&pipeline, "encoder")?.set_property("quality", i32::from(quality));
     }
     let input: gst_app::AppSrc = launch::element(&pipeline, "picture")?;
     let encoded = run(&pipeline, "file", deadline, || {

@@ -1,19 +1,13 @@
 //! Deletes the files that have to go. Which those are is `retention`'s.
 
-use std::{path::PathBuf, time::SystemTime};
+use std::{fs, os::unix::fs::MetadataExt, path::Path, time::SystemTime};
 
-use super::{Rules, Uses, delete, list, retention::Candidate};
-use crate::error::{Error, Kind};
-
-/// A folder that is cleaned.
-#[derive(Clone, Debug)]
-pub struct Folder {
-    /// Where it is.
-    pub path: PathBuf,
-    /// Endings of the files in it that are ours, in small letters and without dots. Others are left alone and do not
-    /// count.
-    pub extensions: &'static [&'static str],
-}
+use super::{
+    Index, Rules, Space, Uses, delete,
+    retention::{Candidate, Shortfall},
+    space,
+};
+use crate::error::{Error, Kind, Result};
 
 /// What a cleaning did.
 #[derive(Debug, Default)]
@@ -28,36 +22,96 @@ pub struct Cleaned {
     pub first_failure: Option<Error>,
     /// Whether files that have to go are left for the next time.
     pub unfinished: bool,
+    /// Bytes that should be free and that no file was left to be deleted for.
+    pub short: u64,
 }
 
-/// Deletes what `rules` say has to go of `folders`, oldest first, but `most` files at a time. Files in use stay, and so do
-/// links, folders and files of other kinds. What fails does not stop the rest. Blocks on the disk.
-pub fn clean(folders: &[Folder], rules: &Rules, uses: &Uses, most: usize) -> Cleaned {
+/// Deletes what `rules` say has to go of the folders of `indexes`, oldest first, but `most` files at a time. Files in use
+/// stay, and so do links, folders and files of other kinds. What fails does not stop the rest. Blocks on the disk.
+pub fn clean(indexes: &[Index], rules: &Rules, uses: &Uses, most: usize) -> Cleaned {
+    clean_on(indexes, rules, uses, most, space)
+}
+
+/// Whether less is free on a disk of `folders` than `rules` say. A folder that is not there has no disk. Blocks on the disk.
+pub fn is_short(indexes: &[Index], rules: &Rules) -> bool {
+    !shortfalls(indexes, rules, space).0.is_empty()
+}
+
+fn clean_on(
+    indexes: &[Index],
+    rules: &Rules,
+    uses: &Uses,
+    most: usize,
+    space: impl Fn(&Path) -> Result<Space>,
+) -> Cleaned {
     let mut cleaned = Cleaned::default();
     let mut files = Vec::new();
-    for (folder, place) in folders.iter().enumerate() {
-        match list(&place.path, place.extensions) {
-            Ok(found) => files.extend(found.into_iter().map(|stored| {
-                let busy = uses.is_busy(&place.path.join(stored.name.as_str()));
-                Candidate { folder, stored, busy }
+    for (folder, index) in indexes.iter().enumerate() {
+        match index.all() {
+            Ok(found) => files.extend(found.into_iter().map(|entry| {
+                let stored = entry.stored.clone();
+                let busy = uses.is_busy(&index.place().folder.join(stored.name.as_str()));
+                Candidate { folder, stored, device: entry.device.clone(), busy }
             })),
             Err(error) => cleaned.failed(error),
         }
     }
-    let doomed = rules.doomed(files, SystemTime::now());
+    let (mut short, failures) = shortfalls(indexes, rules, space);
+    failures.into_iter().for_each(|error| cleaned.failed(error));
+    let doomed = rules.doomed(files, SystemTime::now(), &mut short);
     cleaned.unfinished = doomed.len() > most;
+    cleaned.short = short.iter().map(|short| short.bytes).sum();
     for file in doomed.iter().take(most) {
-        cleaned.delete(file, &folders[file.folder], uses);
+        cleaned.delete(file, &indexes[file.folder].place().folder, uses);
     }
     cleaned
 }
 
+/// The disks on which less is free than `rules` say, and what could not be looked at.
+fn shortfalls(
+    indexes: &[Index],
+    rules: &Rules,
+    space: impl Fn(&Path) -> Result<Space>,
+) -> (Vec<Shortfall>, Vec<Error>) {
+    let (mut disks, mut failures) = (Vec::<(u64, Shortfall)>::new(), Vec::new());
+    let Some(min_free) = rules.min_free else { return (Vec::new(), failures) };
+    for (place, index) in indexes.iter().enumerate() {
+        let folder = &index.place().folder;
+        let missing = match space(folder) {
+            Ok(space) => min_free.saturating_sub(space.available),
+            Err(error) => {
+                failures.push(error);
+                continue;
+            }
+        };
+        // Of two folders on one disk the same bytes are missing.
+        let disk = fs::metadata(folder).map_or(0, |found| found.dev());
+        match disks.iter_mut().find(|(other, _)| *other == disk) {
+            Some((_, short)) => short.folders.push(place),
+            None => disks.push((disk, Shortfall { folders: vec![place], bytes: missing })),
+        }
+    }
+    (disks.into_iter().map(|(_, short)| short).filter(|short| short.bytes > 0).collect(), failures)
+}
+
+/// Whether the file is as it was when it was condemned.
+fn is_unchanged(path: &Path, file: &Candidate) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|found| {
+        let same = found.modified().is_ok_and(|modified| modified == file.stored.modified);
+        same && found.len() == file.stored.size
+    })
+}
+
 impl Cleaned {
-    fn delete(&mut self, file: &Candidate, folder: &Folder, uses: &Uses) {
+    fn delete(&mut self, file: &Candidate, folder: &Path, uses: &Uses) {
         let name = &file.stored.name;
-        // Somebody may have come to read it meanwhile: then it goes the next time.
-        let Ok(_deleted) = uses.delete(&folder.path.join(name.as_str()), true) else { return };
-        match delete(&folder.path, name) {
+        let path = folder.join(name.as_str());
+        // Somebody may have come to read it, or written to it, meanwhile: then it goes the next time.
+        let Ok(_deleted) = uses.delete(&path, true) else { return };
+        if !is_unchanged(&path, file) {
+            return;
+        }
+        match delete(folder, name) {
             Ok(()) => {
                 tracing::info!(file = %name, size = file.stored.size, "deleted by the retention policy");
                 self.files += 1;
@@ -78,10 +132,10 @@ impl Cleaned {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, time::Duration};
+    use std::{fs::File, time::Duration};
 
     use super::*;
-    use crate::output::storage::Limits;
+    use crate::output::storage::{DeviceLimits, FileName, Limits, NamePattern, Place, Stored};
 
     const DAY: Duration = Duration::from_secs(86_400);
 
@@ -89,7 +143,7 @@ mod tests {
     fn folder(files: &[(&str, u32)]) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         for (name, days) in files {
-            let file = fs::File::create(folder.path().join(name)).unwrap();
+            let file = File::create(folder.path().join(name)).unwrap();
             file.set_len(10).unwrap();
             file.set_modified(SystemTime::now() - DAY * *days).unwrap();
         }
@@ -103,12 +157,17 @@ mod tests {
         names
     }
 
-    fn of(folder: &tempfile::TempDir) -> Folder {
-        Folder { path: folder.path().into(), extensions: &["mp4"] }
+    fn at(folder: &Path) -> Index {
+        let (folder, saved) = (folder.to_owned(), folder.join("index"));
+        Index::new(Place { folder, extensions: &["mp4"], pattern: NamePattern::default(), films: false, saved })
+    }
+
+    fn of(folder: &tempfile::TempDir) -> Index {
+        at(folder.path())
     }
 
     fn older_than(days: u32) -> Rules {
-        Rules { limits: vec![Limits { max_age: Some(DAY * days), max_count: None }], max_bytes: None }
+        Rules { limits: vec![Limits { max_age: Some(DAY * days), max_count: None }], ..Rules::default() }
     }
 
     #[test]
@@ -140,7 +199,7 @@ mod tests {
     #[test]
     fn a_folder_that_cannot_be_read_does_not_stop_the_rest() {
         let folder = folder(&[("old.mp4", 9)]);
-        let gone = Folder { path: folder.path().join("gone"), extensions: &["mp4"] };
+        let gone = at(&folder.path().join("gone"));
         let mut rules = older_than(5);
         rules.limits.insert(0, Limits::default());
         let cleaned = clean(&[gone, of(&folder)], &rules, &Uses::default(), usize::MAX);
@@ -150,17 +209,20 @@ mod tests {
 
     #[test]
     fn a_file_that_cannot_be_deleted_does_not_stop_the_rest() {
-        let (mut cleaned, folder) = (Cleaned::default(), folder(&[("b.mp4", 8)]));
-        let place = of(&folder);
-        let stored = list(&place.path, place.extensions).unwrap().remove(0);
-        let blocked = crate::output::storage::FileName::parse("a.mp4").unwrap();
+        let (mut cleaned, folder) = (Cleaned::default(), folder(&[("b.mp4", 8), ("c.mp4", 8)]));
         fs::create_dir(folder.path().join("a.mp4")).unwrap();
-        for name in [blocked, stored.name.clone()] {
-            let file = Candidate { folder: 0, stored: super::super::Stored { name, ..stored.clone() }, busy: false };
-            cleaned.delete(&file, &place, &Uses::default());
+        let candidate = |name: &str| {
+            let found = fs::metadata(folder.path().join(name)).unwrap();
+            let (name, modified) = (FileName::parse(name).unwrap(), found.modified().unwrap());
+            Candidate { folder: 0, stored: Stored { name, size: found.len(), modified }, device: None, busy: false }
+        };
+        let files = ["a.mp4", "b.mp4", "c.mp4"].map(candidate);
+        fs::write(folder.path().join("c.mp4"), "somebody goes on with it").unwrap();
+        for file in &files {
+            cleaned.delete(file, folder.path(), &Uses::default());
         }
         assert_eq!((cleaned.files, cleaned.failures), (1, 1));
-        assert_eq!(names(&folder), ["a.mp4"]);
+        assert_eq!(names(&folder), ["a.mp4", "c.mp4"]);
     }
 
     #[test]
@@ -170,5 +232,59 @@ mod tests {
         assert!(clean().unfinished);
         assert_eq!(names(&folder), ["c.mp4"], "the oldest first");
         assert!(!clean().unfinished);
+    }
+    #[test]
+    fn so_much_goes_that_enough_is_free() {
+        let snapshots = folder(&[("1.mp4", 9), ("2.mp4", 5)]);
+        let recordings = folder(&[("a.mp4", 8), ("b.mp4", 7), ("c.mp4", 6), ("d.mp4", 4)]);
+        let (indexes, uses) = ([of(&recordings), of(&snapshots)], Uses::default());
+        let rules = Rules { min_free: Some(100), ..Rules::default() };
+        let clean = |available| clean_on(&indexes, &rules, &uses, usize::MAX, |_| Ok(Space { total: 1000, available }));
+        assert_eq!(clean(100).files, 0, "enough is enough");
+        let busy = uses.write(&recordings.path().join("a.mp4"));
+        let cleaned = clean(75);
+        assert_eq!((cleaned.files, cleaned.bytes, cleaned.short), (3, 30, 0), "both are on one disk");
+        assert_eq!(
+            (names(&recordings), names(&snapshots)),
+            (vec!["a.mp4".into(), "d.mp4".into()], vec!["2.mp4".into()])
+        );
+        let cleaned = clean(0);
+        assert_eq!((cleaned.files, cleaned.short), (2, 80), "what is written stays");
+        assert_eq!(names(&recordings), ["a.mp4"]);
+        drop(busy);
+        assert_eq!(clean(0).files, 1);
+    }
+
+    #[test]
+    fn files_of_another_disk_do_not_go_for_this_one() {
+        let (here, there) = (folder(&[("a.mp4", 2)]), tempfile::tempdir_in("/dev/shm").unwrap());
+        File::create(there.path().join("b.mp4")).unwrap().set_modified(SystemTime::now() - DAY * 9).unwrap();
+        let rules = Rules { min_free: Some(100), ..Rules::default() };
+        let space = |folder: &Path| Ok(Space { total: 1000, available: if folder == here.path() { 95 } else { 100 } });
+        let cleaned = clean_on(&[of(&there), of(&here)], &rules, &Uses::default(), usize::MAX, space);
+        assert_eq!((cleaned.files, cleaned.bytes), (1, 10));
+        assert!(there.path().join("b.mp4").exists() && names(&here).is_empty());
+    }
+
+    #[test]
+    fn a_camera_may_have_limits_of_its_own() {
+        let folder = folder(&[
+            ("camera0_2026-01-01_00-00-00.mp4", 90),
+            ("camera0_2026-01-02_00-00-00.mp4", 20),
+            ("camera1_2026-01-01_00-00-00.mp4", 20),
+            ("camera2_2026-01-01_00-00-00.mp4", 4),
+            ("camera2_2026-01-02_00-00-00.mp4", 3),
+            ("camera2_2026-01-03_00-00-00.mp4", 2),
+            ("other.mp4", 20),
+        ]);
+        let days = |days| DeviceLimits { max_age: Some(DAY * days), max_bytes: None };
+        let small = DeviceLimits { max_age: None, max_bytes: Some(20) };
+        let devices = [("camera0".into(), days(60)), ("camera2".into(), small)].into();
+        let rules = Rules { max_age: Some(DAY * 10), devices, ..Rules::default() };
+        assert!(rules.any());
+        assert_eq!(clean(&[of(&folder)], &rules, &Uses::default(), usize::MAX).files, 4);
+        let stay =
+            ["camera0_2026-01-02_00-00-00.mp4", "camera2_2026-01-02_00-00-00.mp4", "camera2_2026-01-03_00-00-00.mp4"];
+        assert_eq!(names(&folder), stay);
     }
 }

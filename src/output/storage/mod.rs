@@ -1,10 +1,11 @@
 //! Files in the recordings and snapshots folders: created without overwriting, written whole or not at all.
 //!
-//! What a file may be called is `name`'s business, what there is `listing`'s, what is in it `contents`', which are kept
-//! `retention`'s. Not here: who may have one.
+//! What a file may be called is `name`'s business, what there is `listing`'s and, quickly, `index`', what is in it
+//! `contents`', which are kept `retention`'s. Not here: who may have one.
 
 mod cleanup;
 pub mod contents;
+mod index;
 mod known;
 mod listing;
 mod name;
@@ -18,11 +19,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub use cleanup::{Cleaned, Folder, clean};
+pub use cleanup::{Cleaned, clean, is_short};
+pub use index::{Entry, Index, Keeper, Page, Place, Query, Segment, page_of};
 pub use known::Known;
 pub use listing::{Opened, Stored, delete, list, open};
 pub use name::{FileName, NamePattern};
-pub use retention::{Limits, Rules};
+pub use retention::{DeviceLimits, Limits, Rules};
 pub use uses::{InUse, Use, Uses};
 
 use crate::error::{Error, Kind, Result};
@@ -92,6 +94,16 @@ pub fn write(folder: &Path, names: impl IntoIterator<Item = FileName>, data: &[u
 pub fn space(folder: &Path) -> Result<Space> {
     let found = rustix::fs::statvfs(folder).map_err(|error| disk_error(folder, "cannot be examined", error.into()))?;
     Ok(Space { total: found.f_blocks * found.f_frsize, available: found.f_bavail * found.f_frsize })
+}
+
+/// The room for files that are made in `folder`. Blocks on the disk. Errors: the folder is not there, or cannot be
+/// written by this user or by anybody.
+pub fn examine(folder: &Path) -> Result<Space> {
+    use rustix::fs::Access;
+    let space = space(folder)?;
+    rustix::fs::access(folder, Access::WRITE_OK | Access::EXEC_OK)
+        .map_err(|error| disk_error(folder, "cannot be written", error.into()))?;
+    Ok(space)
 }
 
 /// Makes a name that was just created in `folder` outlive a power cut.

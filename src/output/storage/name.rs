@@ -148,7 +148,15 @@ impl NamePattern {
 
     /// The time in such a name; `None` where the pattern has no whole date.
     pub fn time(&self, name: &str) -> Option<SystemTime> {
-        let (_, numbers) = self.read(name)?;
+        self.device_and_time(name)?.1
+    }
+
+    /// Both at once.
+    pub fn device_and_time<'a>(&self, name: &'a str) -> Option<(&'a str, Option<SystemTime>)> {
+        self.read(name).map(|(device, numbers)| (device, Self::time_of(&numbers)))
+    }
+
+    fn time_of(numbers: &[(Piece, u16)]) -> Option<SystemTime> {
         let of = |wanted| numbers.iter().find(|(piece, _)| *piece == wanted).map(|(_, number)| *number);
         let small = |wanted| u8::try_from(of(wanted).unwrap_or(0)).ok();
         let month = Month::try_from(small(Piece::Month)?).ok()?;

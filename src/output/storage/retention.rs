@@ -1,6 +1,10 @@
 //! Which files have to go. Pure: no clock, no disk; `cleanup` does it.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use super::Stored;
 
@@ -18,8 +22,32 @@ pub struct Limits {
 pub struct Rules {
     /// Of each folder, in the order in which the folders are named everywhere.
     pub limits: Vec<Limits>,
+    /// How old the files of all folders get, besides, but those of a camera that has an age of its own.
+    pub max_age: Option<Duration>,
     /// Bytes that the files of all folders take together.
     pub max_bytes: Option<u64>,
+    /// Bytes that stay free on the disk of each folder.
+    pub min_free: Option<u64>,
+    /// Of the files of single cameras and streams, by name, in all folders together.
+    pub devices: BTreeMap<String, DeviceLimits>,
+}
+
+/// What is kept of one camera or stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DeviceLimits {
+    /// How old its files get, instead of [`Rules::max_age`].
+    pub max_age: Option<Duration>,
+    /// Bytes that its files take together.
+    pub max_bytes: Option<u64>,
+}
+
+/// A disk on which less is free than should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Shortfall {
+    /// The folders on it, by their places.
+    pub folders: Vec<usize>,
+    /// Bytes that are missing.
+    pub bytes: u64,
 }
 
 /// A file that may have to go.
@@ -29,6 +57,8 @@ pub(super) struct Candidate {
     pub folder: usize,
     /// The file.
     pub stored: Stored,
+    /// Whose it is, where that is known.
+    pub device: Option<Arc<str>>,
     /// It stays, whatever the rules say. It counts.
     pub busy: bool,
 }
@@ -36,13 +66,26 @@ pub(super) struct Candidate {
 impl Rules {
     /// Whether there is any rule.
     pub fn any(&self) -> bool {
-        self.max_bytes.is_some() || self.limits.iter().any(|limits| *limits != Limits::default())
+        let Self { limits, max_age, max_bytes, min_free, devices } = self;
+        max_age.is_some()
+            || max_bytes.is_some()
+            || min_free.is_some()
+            || !devices.is_empty()
+            || limits.iter().any(|limits| *limits != Limits::default())
     }
 
-    /// The files that have to go at `now`, oldest first, so that those that stay keep every rule. Where busy files alone
-    /// break one, nothing more can be done. A file of the future is not old.
-    pub(super) fn doomed(&self, mut files: Vec<Candidate>, now: SystemTime) -> Vec<Candidate> {
+    /// The files that have to go at `now`, oldest first, so that those that stay keep every rule. What is left of `short`
+    /// is what they do not make good. Where busy files alone break a rule, nothing more can be done. A file of the future
+    /// is not old.
+    pub(super) fn doomed(&self, mut files: Vec<Candidate>, now: SystemTime, short: &mut [Shortfall]) -> Vec<Candidate> {
         let limits = |folder: usize| self.limits.get(folder).copied().unwrap_or_default();
+        let own = |device: &Option<Arc<str>>| self.devices.get_key_value(device.as_deref()?);
+        let mut of_devices = BTreeMap::<&str, u64>::new();
+        for file in &files {
+            if let Some((device, _)) = own(&file.device) {
+                *of_devices.entry(device).or_default() += file.stored.size;
+            }
+        }
         let mut bytes = files.iter().map(|file| file.stored.size).fold(0, u64::saturating_add);
         let mut counts = vec![0; self.limits.len()];
         for file in &files {
@@ -54,15 +97,24 @@ impl Rules {
             let by = |file: &Candidate| (file.stored.modified, file.folder);
             by(a).cmp(&by(b)).then_with(|| a.stored.name.cmp(&b.stored.name))
         });
-        files.retain(|Candidate { folder, stored, busy }| {
+        files.retain(|Candidate { folder, stored, device, busy }| {
             let Limits { max_age, max_count } = limits(*folder);
             let age = now.duration_since(stored.modified).unwrap_or_default();
-            let goes = max_age.is_some_and(|most| age > most)
+            let own = own(device);
+            let of_device = own.and_then(|(device, _)| of_devices.get_mut(device.as_str()));
+            let own = own.map(|(_, limits)| *limits).unwrap_or_default();
+            let disk = short.iter_mut().find(|short| short.bytes > 0 && short.folders.contains(folder));
+            let goes = max_age.into_iter().chain(own.max_age.or(self.max_age)).min().is_some_and(|most| age > most)
                 || max_count.is_some_and(|most| counts[*folder] > most)
-                || self.max_bytes.is_some_and(|most| bytes > most);
+                || self.max_bytes.is_some_and(|most| bytes > most)
+                || own.max_bytes.is_some_and(|most| of_device.as_ref().is_some_and(|bytes| **bytes > most))
+                || disk.is_some();
             let goes = goes && !busy;
             if goes {
                 bytes -= stored.size.min(bytes);
+                for left in of_device.into_iter().chain(disk.map(|short| &mut short.bytes)) {
+                    *left = left.saturating_sub(stored.size);
+                }
                 if let Some(count) = counts.get_mut(*folder) {
                     *count -= 1;
                 }
@@ -87,7 +139,8 @@ mod tests {
     /// A file that is named by its number.
     fn file(number: usize, folder: usize, size: u64, seconds: u64, busy: bool) -> Candidate {
         let name = FileName::parse(&format!("{number:03}.mp4")).unwrap();
-        Candidate { folder, stored: Stored { name, size, modified: at(seconds) }, busy }
+        let device = (number % 3 < 2).then(|| Arc::from(format!("camera{}", number % 3)));
+        Candidate { folder, stored: Stored { name, size, modified: at(seconds) }, device, busy }
     }
 
     fn names(files: &[Candidate]) -> Vec<&str> {
@@ -96,7 +149,7 @@ mod tests {
 
     fn rules(age: Option<u64>, count: Option<usize>, max_bytes: Option<u64>) -> Rules {
         let limits = Limits { max_age: age.map(Duration::from_secs), max_count: count };
-        Rules { limits: vec![limits, Limits::default()], max_bytes }
+        Rules { limits: vec![limits, Limits::default()], max_bytes, ..Rules::default() }
     }
 
     #[test]
@@ -108,7 +161,7 @@ mod tests {
             file(3, 0, 10, 20, true),
             file(4, 0, 10, 900, false),
         ];
-        let doomed = |rules: Rules| rules.doomed(files.clone(), at(200));
+        let doomed = |rules: Rules| rules.doomed(files.clone(), at(200), &mut []);
         assert_eq!(names(&doomed(rules(None, None, None))), [""; 0]);
         assert_eq!(names(&doomed(rules(Some(100), None, None))), ["002"], "as old as the limit is not older");
         assert_eq!(names(&doomed(rules(Some(99), None, None))), ["002", "000"], "busy files stay");
@@ -127,25 +180,50 @@ mod tests {
 
     prop_compose! {
         fn some_rules()(
-            ages in prop::collection::vec(prop::option::of((0u64..50).prop_map(Duration::from_secs)), 2),
+            ages in prop::collection::vec(prop::option::of((0u64..50).prop_map(Duration::from_secs)), 4),
             counts in prop::collection::vec(prop::option::of(0usize..20), 2),
-            max_bytes in prop::option::of(0u64..2000),
+            max_bytes in prop::collection::vec(prop::option::of(0u64..2000), 2),
         ) -> Rules {
-            let limits = ages.into_iter().zip(counts).map(|(max_age, max_count)| Limits { max_age, max_count });
-            Rules { limits: limits.collect(), max_bytes }
+            let limits = ages[..2].iter().zip(counts).map(|(max_age, max_count)| Limits { max_age: *max_age, max_count });
+            let own = DeviceLimits { max_age: ages[2], max_bytes: max_bytes[1] };
+            Rules {
+                limits: limits.collect(),
+                max_age: ages[3],
+                max_bytes: max_bytes[0],
+                min_free: None,
+                devices: [("camera0".to_owned(), own)].into(),
+            }
         }
+    }
+
+    fn age_limit(rules: &Rules, file: &Candidate) -> Option<Duration> {
+        let own = rules.devices["camera0"].max_age.filter(|_| is_own(file));
+        own.or(rules.max_age).into_iter().chain(rules.limits[file.folder].max_age).min()
+    }
+
+    fn is_own(file: &Candidate) -> bool {
+        file.device.as_deref() == Some("camera0")
     }
 
     proptest! {
         /// Whatever the files and the rules.
         #[test]
-        fn what_stays_keeps_the_rules_and_nothing_goes_without_need(files in some_files(), rules in some_rules()) {
+        fn what_stays_keeps_the_rules_and_nothing_goes_without_need(
+            files in some_files(),
+            rules in some_rules(),
+            missing in 0u64..500,
+        ) {
             let now = at(40);
-            let doomed = rules.doomed(files.clone(), now);
+            // The second folder is alone on a disk.
+            let mut short = [Shortfall { folders: vec![1], bytes: missing }];
+            let doomed = rules.doomed(files.clone(), now, &mut short);
             let stay: Vec<_> = files.iter().filter(|file| !doomed.contains(file)).cloned().collect();
             prop_assert!(doomed.iter().all(|file| !file.busy));
             prop_assert!(doomed.is_sorted_by_key(|file| file.stored.modified));
-            prop_assert!(rules.doomed(stay.clone(), now).is_empty(), "a second time changes nothing");
+            prop_assert!(rules.doomed(stay.clone(), now, &mut []).is_empty(), "a second time changes nothing");
+            let freed = doomed.iter().filter(|file| file.folder == 1).map(|file| file.stored.size).sum::<u64>();
+            prop_assert_eq!(short[0].bytes, missing.saturating_sub(freed));
+            prop_assert!(short[0].bytes == 0 || stay.iter().all(|file| file.folder != 1 || file.busy));
             let size = |files: &[Candidate]| files.iter().map(|file| file.stored.size).sum::<u64>();
             let idle: Vec<_> = stay.iter().filter(|file| !file.busy).collect();
             if rules.max_bytes.is_some_and(|most| size(&stay) > most) {
@@ -157,22 +235,29 @@ mod tests {
                 if limits.max_count.is_some_and(|most| of(&stay) > most) {
                     prop_assert!(own.clone().next().is_none());
                 }
-                let old = |file: &Candidate| limits.max_age.is_some_and(|most| {
+                let old = |file: &Candidate| age_limit(&rules, file).is_some_and(|most| {
                     now.duration_since(file.stored.modified).is_ok_and(|age| age > most)
                 });
-                prop_assert!(!own.clone().any(|file| old(file)));
-                let newest = doomed.iter().filter(|file| file.folder == folder).map(|file| file.stored.modified).max();
-                prop_assert!(own.all(|file| newest.is_none_or(|newest| file.stored.modified >= newest)));
+                prop_assert!(!own.any(|file| old(file)));
+            }
+            let of_own = |files: &[Candidate]| {
+                files.iter().filter(|file| is_own(file)).map(|file| file.stored.size).sum::<u64>()
+            };
+            if rules.devices["camera0"].max_bytes.is_some_and(|most| of_own(&stay) > most) {
+                prop_assert!(!idle.iter().any(|file| is_own(file)));
             }
             if let Some(last) = doomed.last() {
                 // Had it been kept, a rule would have been broken.
                 let limits = rules.limits[last.folder];
                 let count = stay.iter().filter(|file| file.folder == last.folder).count() + 1;
                 let age = now.duration_since(last.stored.modified).unwrap_or_default();
+                let own = rules.devices["camera0"].max_bytes.filter(|_| is_own(last));
                 prop_assert!(
-                    limits.max_age.is_some_and(|most| age > most)
+                    age_limit(&rules, last).is_some_and(|most| age > most)
                         || limits.max_count.is_some_and(|most| count > most)
                         || rules.max_bytes.is_some_and(|most| size(&stay) + last.stored.size > most)
+                        || own.is_some_and(|most| of_own(&stay) + last.stored.size > most)
+                        || (last.folder == 1 && freed - last.stored.size < missing)
                 );
             }
         }

@@ -7,7 +7,10 @@
 
 mod session;
 
-use std::time::{Duration, SystemTime};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime},
+};
 
 use tokio::{
     sync::{broadcast, oneshot, watch},
@@ -15,7 +18,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Demand, Folders, PathEvent, PathStatus, Room};
+use super::{Demand, Folders, PathEvent, PathStatus, room::Disks};
 use crate::{
     error::{Error, Kind, Result},
     media::launch::LaunchFiles,
@@ -98,7 +101,26 @@ pub(super) struct Desk {
     pub folders: Folders,
     pub launch: LaunchFiles,
     pub events: broadcast::Sender<PathEvent>,
-    pub room: watch::Receiver<Room>,
+    pub disks: watch::Receiver<Disks>,
+    pub trouble: Trouble,
+}
+
+/// Why the last recording of a path ended or did not begin, until another begins. Clones are the same.
+#[derive(Clone, Default)]
+pub(super) struct Trouble(Arc<Mutex<Option<Error>>>);
+
+impl Trouble {
+    pub fn now(&self) -> Option<Error> {
+        self.lock().clone()
+    }
+
+    pub fn set(&self, trouble: Option<Error>) {
+        *self.lock() = trouble;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Error>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A recording's handle.

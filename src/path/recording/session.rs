@@ -25,6 +25,7 @@ use crate::{
     },
     path::{
         Demand, PathEvent, PathStatus, Room,
+        folders::{NewRecording, Which},
         room::{no_room, out_of_room},
     },
     stream::{Join, Stream, Subscription},
@@ -46,6 +47,7 @@ struct File {
     segment: Segment,
     /// The file counts as being written until it is closed, whoever forgets the recording before.
     written: InUse,
+    folder: Which,
 }
 
 /// How far a session has come.
@@ -142,7 +144,7 @@ impl Session {
                     file.segment.stop();
                     file.segment.taken().await
                 }
-                () = out_of_room(self.desk.room.clone()) => {
+                () = out_of_room(self.desk.disks.clone(), file.folder) => {
                     file.segment.stop();
                     file.segment.taken().await
                 }
@@ -156,10 +158,10 @@ impl Session {
                     frames = rest.subscription;
                 }
                 None => {
-                    let name = file.name.clone();
+                    let (name, folder) = (file.name.clone(), file.folder);
                     let over = self.close(file, progress).await?;
                     // The file is whole; the recording is not.
-                    if *self.desk.room.borrow() == Room::None && !self.stop.is_cancelled() {
+                    if self.desk.disks.borrow().rooms.of(folder) == Room::None && !self.stop.is_cancelled() {
                         self.failed(name, &no_room());
                         return Err(no_room());
                     }
@@ -179,24 +181,28 @@ impl Session {
         };
         let (folders, launch) = (self.desk.folders.clone(), self.desk.launch.clone());
         let (note, format) = (Note::new(&self.desk.path, &self.id, started), self.request.format);
-        let opening = spawn_blocking(move || {
-            let (target, written) = folders.new_recording(&note, format)?;
+        let rooms = self.desk.disks.borrow().rooms;
+        let opening = async {
+            let NewRecording { target, written, folder } = folders.new_recording(&note, format, rooms).await?;
             let name = file_name(&target.file);
-            Segment::start(target, frames, &launch, bounds).map(|segment| (name, segment, written))
-        });
-        let opened = opening
-            .await
-            .map_err(|error| Error::with_source(Kind::Internal, "a recording's file was not opened", error))
-            .flatten();
-        let (name, segment, written) = opened.inspect_err(|error| {
+            let opening = spawn_blocking(move || Segment::start(target, frames, &launch, bounds));
+            let segment = opening
+                .await
+                .map_err(|error| Error::with_source(Kind::Internal, "a recording's file was not opened", error))??;
+            Ok((name, segment, written, folder))
+        };
+        let (name, segment, written, folder) = opening.await.inspect_err(|error: &Error| {
+            self.desk.trouble.set(Some(error.clone()));
             // A first file that cannot be written is the caller's to hear of; a later one is an event.
             let before = self.status.borrow().as_ref().map(|status| status.filename.clone());
-            if let Some(before) = before {
-                self.failed(before, error);
+            match before {
+                Some(before) => self.failed(before, error),
+                None => self.tell(PathEvent::Changed { name: self.desk.path.clone() }),
             }
         })?;
         let gap = progress.ended.and_then(|ended| started.duration_since(ended).ok()).unwrap_or_default();
         progress.files += 1;
+        self.desk.trouble.set(None);
         self.status.send_modify(|status| {
             let first = status.take();
             *status = Some(RecordingStatus {
@@ -213,7 +219,7 @@ impl Session {
             name: self.desk.path.clone(),
             started: RecordingStarted { session_id: self.id.clone(), filename: name.clone(), started, gap },
         });
-        Ok(File { number: progress.files, name, segment, written })
+        Ok(File { number: progress.files, name, segment, written, folder })
     }
 
     /// Closes the last file of a stream.
@@ -242,6 +248,7 @@ impl Session {
         tracing::info!(path = %self.desk.path, filename = %file.name, frames = report.frames, missed = report.missed,
             seconds = report.duration.as_secs_f64(), bytes = report.bytes, "recording closed: {:?}", report.end);
         if let SegmentEnd::Failed(error) = &report.end {
+            self.desk.trouble.set(Some(error.clone()));
             self.failed(file.name, error);
             return Err(error.clone());
         }

@@ -9,7 +9,7 @@ use crate::{
         rtsp::RtspSettings,
         storage::{NamePattern, Uses},
     },
-    path::task::Request,
+    path::{Doors, task::Request},
     pipeline::{Source, Wanted},
     stream::Limits,
 };
@@ -28,9 +28,11 @@ fn paths(folder: &std::path::Path) -> Paths {
         launch,
         folders: Folders {
             recordings: folder.into(),
+            fallback: None,
             snapshots: folder.into(),
             pattern: NamePattern::default(),
             uses: Uses::default(),
+            doors: Doors::default(),
         },
     })
 }

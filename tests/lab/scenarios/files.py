@@ -3,6 +3,7 @@ service."""
 import contextlib
 import shutil
 import subprocess
+import time
 from pathlib import Path
 from typing import Iterator
 
@@ -143,3 +144,44 @@ def a_power_cut_costs_the_end_of_a_recording(lab: Lab) -> None:
         wait_for("the recording to be repaired", lambda: not mark.exists())
         # A part is a second, and the guest is slow to fill one.
         assert_plays(file, 80)
+
+
+def step(seconds: float) -> None:
+    """Sets the clock of the machine forward, or back."""
+    time.clock_settime(time.CLOCK_REALTIME, time.time() + seconds)
+
+
+@scenario
+def a_recording_goes_on_when_the_clock_is_stepped(lab: Lab) -> None:
+    """In files that follow each other, none over another, each as long as it is."""
+    with contextlib.closing(lab):
+        service = lab.configured({"recording": {"segment_duration": "2s"}, "encoder": {"gop": "1s"}})
+        device = service.id_of(Webcam("Stepped", port=5, serial="CS1"))
+        reader = service.reader(device)
+        reader.wait_frames(30)
+        mark, begun = service.rpc.mark(), time.monotonic()
+        started = service.rpc.call("start_recording", device=device, pre_roll=0)
+        # Back to where it was, and over the same seconds again; then half an hour ahead.
+        steps = [-3, -3, -3, 1800, -1800]
+        try:
+            for seconds in steps:
+                reader.wait_frames(75)
+                step(seconds)
+            reader.wait_frames(75)
+            stopped = service.rpc.call("stop_recording", device=device)
+        finally:
+            step(-sum(steps))
+        elapsed = time.monotonic() - begun
+        reader.close()
+        assert stopped["session_id"] == started["session_id"], stopped
+        assert stopped["missed_frames"] == 0, stopped
+        files = recordings(service.recordings)
+        assert len(files) == stopped["files"], (files, stopped)
+        seconds = 0.0
+        for file in files:
+            video = probe.file(str(file))
+            length = float(video["format"]["duration"])
+            assert 0 < length < 8, (file, video)
+            seconds += length
+        # A key frame may be a second away.
+        assert elapsed - 6 < seconds < elapsed + 2, (seconds, elapsed)

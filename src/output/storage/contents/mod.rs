@@ -3,9 +3,10 @@
 //! Only headers are read, whatever the size of the file, and also of one that is being written or was cut off: then what
 //! is told is true up to the last part that is whole. Blocks on the disk.
 
+pub(in crate::output) mod boxes;
 mod mkv;
 mod mp4;
-mod skim;
+pub(in crate::output) mod skim;
 
 use std::{
     fs::File,

@@ -13,19 +13,16 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use mp4_atom::{
-    Atom, FourCC, Header, Mdat, Mdhd, Mdia, Moof, Moov, Mvex, Mvhd, Prft, ReadFrom, Tkhd, Traf, Trak, Trex, TrunSamples,
-};
+use mp4_atom::{Atom, FourCC, Mdat, Mdhd, Mdia, Moof, Moov, Mvex, Mvhd, Prft, Tkhd, Traf, Trak, Trex, TrunSamples};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::{Film, Skim, or_end};
+use super::{
+    Film,
+    boxes::{LARGEST, MOST, body, decode, each, next},
+    or_end,
+    skim::Skim,
+};
 use crate::config::RecordingFormat;
-
-/// The largest box that is taken into memory. A fragment of a second has some kilobytes.
-const LARGEST: u64 = 4 << 20;
-
-/// Boxes looked at in one file: ten days of one-second fragments. A file that has more is told about up to there.
-const MOST: usize = 2_000_000;
 
 /// What is inside the user data of a movie and leads to its comment (iTunes metadata, as all players read it).
 const USER_DATA: FourCC = FourCC::new(b"udta");
@@ -38,12 +35,6 @@ const NTP_BEFORE_1970: u64 = 2_208_988_800;
 
 /// From 1904, where MP4 begins to count, to 1970, in seconds.
 const BEFORE_1970: u64 = 2_082_844_800;
-
-/// A box that begins at the reader's place.
-struct Found {
-    kind: FourCC,
-    end: u64,
-}
 
 /// The movie's header.
 #[derive(Default)]
@@ -88,45 +79,6 @@ pub(super) fn read<R: Read + Seek>(file: &mut Skim<R>) -> io::Result<Film> {
         file.go_to(found.end)?;
     }
     Ok(movie.film())
-}
-
-/// The next box that is whole before `end`, and the reader at its body. `None`: there is none.
-fn next<R: Read + Seek>(file: &mut Skim<R>, end: u64) -> io::Result<Option<Found>> {
-    if end.saturating_sub(file.at()) < 8 {
-        return Ok(None);
-    }
-    let header = match Header::read_from(file) {
-        Ok(header) => header,
-        Err(mp4_atom::Error::Io(error)) => return or_end(Err(error)),
-        Err(_) => return Ok(None),
-    };
-    // A box without a size goes on to the end of the file: it is not whole before that is closed.
-    let Some(size) = header.size else { return Ok(None) };
-    let own_end = file.at().checked_add(size as u64).filter(|own| *own <= end);
-    Ok(own_end.map(|end| Found { kind: header.kind, end }))
-}
-
-/// Calls `look` with the reader at the body of each box up to `end`.
-fn each<R: Read + Seek>(
-    file: &mut Skim<R>,
-    end: u64,
-    mut look: impl FnMut(&mut Skim<R>, &Found) -> io::Result<()>,
-) -> io::Result<()> {
-    for _ in 0..MOST {
-        let Some(found) = next(file, end)? else { break };
-        look(file, &found)?;
-        file.go_to(found.end)?;
-    }
-    Ok(())
-}
-
-fn decode<T: Atom>(body: &[u8]) -> Option<T> {
-    T::decode_body(&mut &body[..]).ok()
-}
-
-/// The box whose body is next, if it is one that makes sense.
-fn body<T: Atom, R: Read + Seek>(file: &mut Skim<R>, found: &Found) -> io::Result<Option<T>> {
-    Ok(or_end(file.up_to(found.end, LARGEST))?.and_then(|body| decode(&body)))
 }
 
 fn read_movie<R: Read + Seek>(file: &mut Skim<R>, end: u64) -> io::Result<Movie> {

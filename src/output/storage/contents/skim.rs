@@ -6,7 +6,7 @@ use std::io::{self, BufReader, Read, Seek};
 const AT_ONCE: usize = 4096;
 
 /// The beginning of a file and the place in it that is read next.
-pub(super) struct Skim<R> {
+pub(in crate::output) struct Skim<R> {
     file: BufReader<R>,
     at: u64,
     size: u64,
@@ -14,22 +14,22 @@ pub(super) struct Skim<R> {
 
 impl<R: Read + Seek> Skim<R> {
     /// Reads `file` from its start up to `size` bytes.
-    pub(super) fn new(file: R, size: u64) -> Self {
+    pub(in crate::output) fn new(file: R, size: u64) -> Self {
         Self { file: BufReader::with_capacity(AT_ONCE, file), at: 0, size }
     }
 
     /// The place.
-    pub(super) fn at(&self) -> u64 {
+    pub(in crate::output) fn at(&self) -> u64 {
         self.at
     }
 
     /// Where the file ends, as far as it is looked at.
-    pub(super) fn size(&self) -> u64 {
+    pub(in crate::output) fn size(&self) -> u64 {
         self.size
     }
 
     /// Goes to a place; beyond the end is the end.
-    pub(super) fn go_to(&mut self, place: u64) -> io::Result<()> {
+    pub(in crate::output) fn go_to(&mut self, place: u64) -> io::Result<()> {
         let place = place.min(self.size);
         match i64::try_from(i128::from(place) - i128::from(self.at)) {
             // Stays in what is in memory where it can.
@@ -42,7 +42,7 @@ impl<R: Read + Seek> Skim<R> {
 
     /// The bytes from here to `end`. Error: [`io::ErrorKind::UnexpectedEof`] where they are more than `most`, or not
     /// all there.
-    pub(super) fn up_to(&mut self, end: u64, most: u64) -> io::Result<Vec<u8>> {
+    pub(in crate::output) fn up_to(&mut self, end: u64, most: u64) -> io::Result<Vec<u8>> {
         let wanted = end.saturating_sub(self.at);
         if wanted > most || end > self.size {
             return Err(io::ErrorKind::UnexpectedEof.into());

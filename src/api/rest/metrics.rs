@@ -1,0 +1,55 @@
+//! The metrics of MediaMTX on a port of their own.
+
+use std::{convert::Infallible, sync::Arc};
+
+use warp::{
+    Filter, Reply,
+    http::{Method, header},
+    reply::Response,
+};
+
+use super::{
+    Asked,
+    origins::allowed_for,
+    reply::{self, not_found, preflight, refused, typed},
+    request::{client, credentials, without_body},
+};
+use crate::{
+    command::{
+        Gateway,
+        v3::{self, Wanted},
+    },
+    mtx::Action,
+};
+
+/// Everything on this port.
+pub(in crate::api) fn routes(gateway: Arc<Gateway>) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone {
+    without_body().then(move |asked| answer(Arc::clone(&gateway), asked))
+}
+
+async fn answer(gateway: Arc<Gateway>, asked: Asked<()>) -> Response {
+    let global = gateway.engine.acting();
+    let origin = allowed_for(&asked.headers, global.texts("metricsAllowOrigins"));
+    let asks_before = asked.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+    let mut response = if asked.method == Method::OPTIONS && asks_before {
+        preflight("OPTIONS, GET", "Authorization")
+    } else {
+        let address = client(asked.peer, &asked.headers, global.networks("metricsTrustedProxies"));
+        match v3::admit(&gateway, address, credentials(&asked.headers), Action::Metrics, "").await {
+            Err(refusal) => refused(&refusal),
+            Ok(()) if asked.method == Method::GET && asked.path == "/metrics" => {
+                let of = |name: &str| asked.query.get(name).to_owned();
+                let wanted = Wanted {
+                    family: of("type"),
+                    path: of("path"),
+                    rtsp_conn: of("rtsp_conn"),
+                    rtsp_session: of("rtsp_session"),
+                };
+                typed(v3::metrics(&gateway, &wanted).await.into_response(), "text/plain; charset=utf-8")
+            }
+            Ok(()) => not_found(),
+        }
+    };
+    reply::finish(&mut response, origin.as_deref());
+    response
+}

@@ -1,0 +1,107 @@
+//! Recordings played back: which times of a path there are, and the film of one.
+
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use serde::Serialize;
+
+use super::{Answer, Moment, Refusal, config::present};
+use crate::{
+    command::{Gateway, files::Kind, library::on_disk},
+    output::{
+        playback::{Container, Film, Segment, Span, spans},
+        storage::{self, Index},
+    },
+};
+
+/// Nothing was recorded, or nothing then.
+const NOTHING: Refusal = Refusal::NotFound("no recording segments found");
+
+/// A time without a gap.
+#[derive(Debug, Serialize)]
+pub struct Recorded {
+    start: Moment,
+    /// Seconds.
+    duration: f64,
+    /// Where it can be had.
+    url: String,
+}
+
+impl Recorded {
+    /// A span that is had at `get`, which is a URL without its query.
+    fn new(span: Span, path: &str, get: &str) -> Self {
+        let (start, duration) = (Moment(span.start), span.duration.as_secs_f64());
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        query.append_pair("duration", &duration.to_string());
+        query.append_pair("path", path);
+        query.append_pair("start", &start.to_string());
+        Self { start, duration, url: format!("{get}?{}", query.finish()) }
+    }
+}
+
+/// Checks that a path may have this name. Error: it may not, or nothing is configured for it.
+pub fn playable(gateway: &Gateway, path: &str) -> Answer<()> {
+    present(gateway).find(path).map(drop).map_err(Refusal::Invalid)
+}
+
+/// The times of a path that were recorded between `from` and `to`. `get` is where films are had. Errors: nothing was, the
+/// disk.
+pub async fn recorded(
+    gateway: &Arc<Gateway>,
+    path: &str,
+    (from, to): (Option<SystemTime>, Option<SystemTime>),
+    get: &str,
+) -> Answer<Vec<Recorded>> {
+    let segments = segments(gateway, path).await?;
+    let found = spans(&segments, from, to);
+    match found.is_empty() {
+        true => Err(NOTHING),
+        false => Ok(found.into_iter().map(|span| Recorded::new(span, path, get)).collect()),
+    }
+}
+
+/// The film of a time. Errors: nothing was recorded then, the disk, it is too long for its container.
+pub async fn film(
+    gateway: &Arc<Gateway>,
+    path: &str,
+    start: SystemTime,
+    duration: Duration,
+    container: Container,
+) -> Answer<Film> {
+    let segments = segments(gateway, path).await?;
+    let film = on_disk(move || Film::open(&segments, start, duration, container)).await;
+    film.map_err(|error| Refusal::Invalid(error.message().to_owned()))?.ok_or(NOTHING)
+}
+
+/// The files of a path that can be played back, by their starts. What is being written is there as far as it is whole.
+async fn segments(gateway: &Arc<Gateway>, path: &str) -> Answer<Vec<Segment>> {
+    let device = gateway.folders.pattern.spelled(path);
+    let mut segments = Vec::new();
+    for index in gateway.indexes.of(Kind::Recording) {
+        let found = look(&index, &device).await?;
+        let files: Vec<_> = found.iter().map(|segment| Arc::clone(&segment.file)).collect();
+        gateway.contents.read_films(&index, &files).await;
+        let folder = &index.place().folder;
+        segments.extend(look(&index, &device).await?.into_iter().filter_map(|found| playable_file(folder, found)));
+    }
+    segments.sort_by_key(|segment| segment.began);
+    Ok(segments)
+}
+
+/// `None`: it is not MP4, or nothing is in it yet.
+fn playable_file(folder: &Path, segment: storage::Segment) -> Option<Segment> {
+    let name = &segment.file.stored.name;
+    let duration = segment.duration.filter(|duration| !duration.is_zero())?;
+    let is_mp4 = name.extension().is_some_and(|extension| extension == "mp4");
+    is_mp4.then(|| Segment { path: folder.join(name.as_str()), began: segment.began, duration })
+}
+
+/// A folder that cannot be read has nothing.
+async fn look(index: &Index, device: &str) -> Answer<Vec<storage::Segment>> {
+    let (index, device) = (index.clone(), device.to_owned());
+    let found = on_disk(move || index.segments(&device)).await;
+    Ok(found.inspect_err(|error| tracing::debug!("a folder is not played back: {}", error.chain())).unwrap_or_default())
+}

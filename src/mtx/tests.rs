@@ -257,6 +257,8 @@ fn users_are_let_in_by_address_permission_and_password() {
         path: String::new(),
         user: user.into(),
         pass: pass.into(),
+        token: String::new(),
+        query: String::new(),
     };
     let users = Users::new(&conf());
     for (address, admitted) in [("127.0.0.1", true), ("::ffff:127.0.0.1", true), ("::1", true), ("192.0.2.1", false)] {
@@ -308,6 +310,8 @@ fn credentials_of_a_path_itself_are_users_and_everybody_else_is_out() {
         path: path.into(),
         user: if pass.is_empty() { String::new() } else { "me".into() },
         pass: pass.into(),
+        token: String::new(),
+        query: String::new(),
     };
     for (action, path, pass, admitted) in [
         (Action::Read, "door", "pw", true),

@@ -9,7 +9,7 @@ use regex::Regex;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::{Conf, Set, Value, global};
+use super::{Conf, Set, Value, global, key::Kind};
 
 /// What somebody wants to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +27,8 @@ pub enum Action {
 }
 
 impl Action {
-    fn word(self) -> &'static str {
+    /// As the configuration has it.
+    pub fn word(self) -> &'static str {
         match self {
             Self::Api => "api",
             Self::Metrics => "metrics",
@@ -56,6 +57,10 @@ pub struct Asking {
     pub user: String,
     /// The password that was given, or none.
     pub pass: String,
+    /// The token that was given, or none. Users have none; whoever is asked elsewhere may know it.
+    pub token: String,
+    /// The query of the URL.
+    pub query: String,
 }
 
 /// The users there are.
@@ -87,7 +92,7 @@ impl Users {
             let networks = user.networks("ips");
             let address = asking.address.to_canonical();
             let near = networks.is_empty() || networks.iter().any(|network: &IpNet| network.contains(&address));
-            near && user.records("permissions").iter().any(|permission| permits(permission, asking))
+            near && permit(user.records("permissions"), asking)
                 && (user.text("user") == "any"
                     || (fits(user.text("user"), &asking.user) && fits(user.text("pass"), &asking.pass)))
         })
@@ -114,6 +119,19 @@ fn old_user(name: &str, path: &Set, action: &str, [user, pass, networks]: [&str;
         .with("pass", Value::Text(path.text(pass).to_owned()))
         .with("ips", Value::Networks(path.networks(networks).to_vec()))
         .with("permissions", Value::Records(vec![permission]))
+}
+
+/// Whether one of these permissions is for what somebody wants.
+pub fn permit(permissions: &[Set], asking: &Asking) -> bool {
+    permissions.iter().any(|permission| permits(permission, asking))
+}
+
+/// Permissions as JSON has them. Error: MediaMTX's message.
+pub fn permissions(json: &serde_json::Value) -> Result<Vec<Set>, String> {
+    match Kind::Records(global::PERMISSION).decode(json, "")? {
+        Value::Records(records) => Ok(records),
+        _ => Ok(Vec::new()),
+    }
 }
 
 fn permits(permission: &Set, asking: &Asking) -> bool {

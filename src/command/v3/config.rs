@@ -114,10 +114,12 @@ pub(super) async fn change(
     work.await.unwrap_or_else(|_| Err(Refusal::Invalid("terminated".into())))
 }
 
-/// Refuses what would leave more open than it says: an authentication that is not there, and encryption alone.
+/// Refuses what would leave more open than it says: encryption alone, and certificates that nobody compares.
 pub(super) fn supported(conf: &Conf) -> Result<(), String> {
     let global = conf.global();
-    for (key, taken) in [("authMethod", &["internal"][..]), ("rtspEncryption", &["no", "optional"])] {
+    for (key, taken) in
+        [("rtspEncryption", &["no", "optional"][..]), ("authHTTPFingerprint", &[""]), ("authJWTJWKSFingerprint", &[""])]
+    {
         let value = global.text(key);
         if !taken.contains(&value) {
             return Err(format!("'{key}' cannot be '{value}' here"));

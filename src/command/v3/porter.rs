@@ -7,7 +7,7 @@ use std::{
 
 use tokio::runtime::Handle;
 
-use super::{access, missing};
+use super::{Shown, access, missing};
 use crate::{
     command::Gateway,
     mtx::{Action, Asking},
@@ -41,10 +41,19 @@ impl Host for Porter {
             path: guest.path.to_owned(),
             user: user.to_owned(),
             pass: pass.to_owned(),
+            token: String::new(),
+            query: guest.query.to_owned(),
         };
+        let shown = Shown { pass: pass.to_owned(), query: guest.query.to_owned(), ..Shown::default() };
+        let asking = match gateway.engine.acting().text("authMethod") {
+            "internal" => asking,
+            // RTSP has no other place for one.
+            _ => Asking { token: access::token(&shown, true), ..asking },
+        };
+        let nothing = guest.shown.is_none() && asking.token.is_empty();
         match self.runtime.block_on(access::may(&gateway, asking)) {
             true => Admission::Granted,
-            false if guest.shown.is_none() => Admission::Ask,
+            false if nothing => Admission::Ask,
             false => {
                 let address: IpAddr = guest.remote.ip();
                 tracing::warn!(%address, path = guest.path, "RTSP was asked with wrong credentials");

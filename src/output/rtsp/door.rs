@@ -17,6 +17,7 @@ use gst_rtsp::{RTSPAuthMethod, RTSPHeaderField, RTSPMethod, RTSPStatusCode};
 use gst_rtsp_server::{RTSPContext, prelude::*, subclass::prelude::*};
 
 use super::{
+    client::query,
     connection::Connection,
     lock,
     publish::{Admission, Guest},
@@ -100,7 +101,7 @@ impl State {
         }
         let shown = shown(context);
         let shown = shown.as_ref().map(|(user, pass)| (user.as_str(), pass.as_str()));
-        match publishers.admitted(&Guest { path: &name, publishes, remote, shown }) {
+        match publishers.admitted(&Guest { path: &name, query: &query(url), publishes, remote, shown }) {
             Admission::Granted => {
                 if let Some(known) = lock(&self.connections).get_mut(&connection) {
                     known.may.insert(name);

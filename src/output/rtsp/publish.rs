@@ -57,6 +57,8 @@ pub trait Publishers: Send + Sync {
 pub struct Guest<'a> {
     /// The path.
     pub path: &'a str,
+    /// The query of its URL.
+    pub query: &'a str,
     /// To publish to it, or to read it.
     pub publishes: bool,
     /// From where.

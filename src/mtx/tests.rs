@@ -259,6 +259,7 @@ fn users_are_let_in_by_address_permission_and_password() {
         pass: pass.into(),
         token: String::new(),
         query: String::new(),
+        digest: None,
     };
     let users = Users::new(&conf());
     for (address, admitted) in [("127.0.0.1", true), ("::ffff:127.0.0.1", true), ("::1", true), ("192.0.2.1", false)] {
@@ -312,6 +313,7 @@ fn credentials_of_a_path_itself_are_users_and_everybody_else_is_out() {
         pass: pass.into(),
         token: String::new(),
         query: String::new(),
+        digest: None,
     };
     for (action, path, pass, admitted) in [
         (Action::Read, "door", "pw", true),
@@ -328,6 +330,25 @@ fn credentials_of_a_path_itself_are_users_and_everybody_else_is_out() {
     let message = "authInternalUsers and legacy credentials (publishUser, publishPass, publishIPs, readUser, readPass, readIPs) \
                    cannot be used together";
     assert_eq!(refused(conf.patch_global(br#"{"authInternalUsers": []}"#)), message);
+}
+
+#[test]
+fn a_digest_shows_that_somebody_knows_the_password() {
+    // RFC 2617, 3.5, without its qop.
+    let digest = |response: &str| DigestProof {
+        realm: "testrealm@host.com".into(),
+        nonce: "dcd98b7102dd2f0e8b11d0f600bfb0c093".into(),
+        method: "GET".into(),
+        uri: "/dir/index.html".into(),
+        response: response.into(),
+    };
+    let good = digest("670fd8c2df070c60b045671b8b24ff02");
+    assert!(
+        good.fits("Mufasa", "Circle Of Life")
+            && !good.fits("Mufasa", "circle of life")
+            && !good.fits("Scar", "Circle Of Life")
+    );
+    assert!(!digest("").fits("Mufasa", "Circle Of Life"));
 }
 
 #[test]

@@ -61,6 +61,37 @@ pub struct Asking {
     pub token: String,
     /// The query of the URL.
     pub query: String,
+    /// What was shown in place of the password.
+    pub digest: Option<DigestProof>,
+}
+
+/// That somebody knows a password, without the password (RFC 2617, 3.2.2 without `qop`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DigestProof {
+    /// As it was asked for.
+    pub realm: String,
+    /// As it was asked for.
+    pub nonce: String,
+    /// The request's method.
+    pub method: String,
+    /// The URL that was meant.
+    pub uri: String,
+    /// What only somebody can know who knows the password, in hexadecimal digits.
+    pub response: String,
+}
+
+impl DigestProof {
+    /// Whether it is of somebody with this name and password.
+    pub fn fits(&self, user: &str, pass: &str) -> bool {
+        let hash = |text: String| {
+            let digits = md5::Md5::digest(text).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+            digits
+        };
+        let secret = hash(format!("{user}:{}:{pass}", self.realm));
+        let request = hash(format!("{}:{}", self.method, self.uri));
+        let expected = hash(format!("{secret}:{}:{request}", self.nonce));
+        expected.as_bytes().ct_eq(self.response.to_ascii_lowercase().as_bytes()).into()
+    }
 }
 
 /// The users there are.
@@ -93,8 +124,7 @@ impl Users {
             let address = asking.address.to_canonical();
             let near = networks.is_empty() || networks.iter().any(|network: &IpNet| network.contains(&address));
             near && permit(user.records("permissions"), asking)
-                && (user.text("user") == "any"
-                    || (fits(user.text("user"), &asking.user) && fits(user.text("pass"), &asking.pass)))
+                && (user.text("user") == "any" || is_shown(user, asking))
         })
     }
 }
@@ -145,6 +175,16 @@ fn permits(permission: &Set, asking: &Asking) -> bool {
             Some(expression) => Regex::new(expression).is_ok_and(|expression| expression.is_match(&asking.path)),
             None => path == asking.path,
         },
+    }
+}
+
+/// Whether somebody has shown to be this user.
+fn is_shown(user: &Set, asking: &Asking) -> bool {
+    let pass = user.text("pass");
+    match &asking.digest {
+        None => fits(user.text("user"), &asking.user) && fits(pass, &asking.pass),
+        // Hashed credentials and this exclude each other, which is checked when they are set.
+        Some(digest) => user.text("user") == asking.user && (pass.is_empty() || digest.fits(&asking.user, pass)),
     }
 }
 

@@ -2,12 +2,15 @@
 
 use std::sync::{Arc, Mutex};
 
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use base64::{
+    Engine,
+    prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD},
+};
 use jsonwebtoken::{EncodingKey, Header, encode};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
 };
 
 use super::{
@@ -117,9 +120,18 @@ async fn a_token_that_a_known_key_has_signed_says_what_its_bearer_may() {
     assert_eq!(asked.lock().unwrap().len(), 1, "the keys are kept");
     let nobody = curl(api, "GET", &format!("/info?jwt={good}"), "", &[]).await;
     assert_eq!((nobody.status, nobody.header("www-authenticate")), (401, "Basic realm=\"mediamtx\""), "not in a query");
-    // RTSP has no other place than the query, or the password.
-    for url in [of(&service, "", &format!("?jwt={good}")), of(&service, &format!("x:{good}@"), "")] {
-        assert_eq!(ffprobe(&url, &["-rtsp_transport", "tcp"]).await.unwrap()["width"], 640);
+    // RTSP has no other place than the query, or the password, of which ffprobe takes only short ones.
+    let read = ffprobe(&of(&service, "", &format!("?jwt={good}")), &["-rtsp_transport", "tcp"]).await;
+    assert_eq!(read.unwrap()["width"], 640);
+    for (password, status) in [(good.as_str(), "RTSP/1.0 200"), ("no", "RTSP/1.0 401")] {
+        let shown = BASE64_STANDARD.encode(format!("x:{password}"));
+        let url = service.url("camera0");
+        let request = format!("DESCRIBE {url} RTSP/1.0\r\nCSeq: 1\r\nAuthorization: Basic {shown}\r\n\r\n");
+        let mut socket = TcpStream::connect(("127.0.0.1", service.app.rtsp_port())).await.unwrap();
+        socket.write_all(request.as_bytes()).await.unwrap();
+        let mut start = [0; 12];
+        socket.read_exact(&mut start).await.unwrap();
+        assert_eq!(String::from_utf8_lossy(&start), status);
     }
     let bearer = format!("Authorization: Bearer {good}");
     assert_eq!(curl(api, "POST", "/auth/jwks/refresh", "", &["-H", &bearer]).await.status, 200);

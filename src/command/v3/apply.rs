@@ -35,7 +35,8 @@ const PATH_KEYS: [&str; 13] = [
 ];
 
 /// Global keys that do something here.
-const GLOBAL_KEYS: [&str; 13] = [
+const GLOBAL_KEYS: [&str; 14] = [
+    "rtspAuthMethods",
     "authInternalUsers",
     "apiAllowOrigins",
     "apiTrustedProxies",

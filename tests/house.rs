@@ -40,6 +40,7 @@ const CRATES: &[(&[&str], &[&str])] = &[
     (&["warp"], &["api"]),
     (&["tokio_rustls"], &["api", "cli"]),
     (&["udev", "v4l2r"], &["device"]),
+    (&["ureq"], &["command"]),
 ];
 
 /// Lines above which a file holds more than one thing.

@@ -27,10 +27,10 @@ words! {
 }
 
 /// What a user may do, and where.
-static PERMISSION: &[Key] = &[word("action", &AUTH_ACTION, ""), text("path", "")];
+pub(super) static PERMISSION: &[Key] = &[word("action", &AUTH_ACTION, ""), text("path", "")];
 
 /// A user of `authInternalUsers`.
-static USER: &[Key] =
+pub(super) static USER: &[Key] =
     &[credential("user"), credential("pass"), list("ips", Networks), list("permissions", Records(PERMISSION))];
 
 static ICE_SERVER: &[Key] = &[text("url", ""), text("username", ""), text("password", ""), flag("clientOnly", false)];

@@ -24,7 +24,7 @@ mod value;
 pub use conf::{Conf, Found, Refused};
 pub use duration::Nanos;
 pub use set::Set;
-pub use users::{Action, Asking, Users};
+pub use users::{Action, Asking, DigestProof, Users, permissions, permit};
 pub use value::Value;
 
 /// The keys of a path, for those who give some.

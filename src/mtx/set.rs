@@ -132,6 +132,13 @@ impl Set {
         }
     }
 
+    /// Of a user, leaves only the permissions whose action is so.
+    pub(super) fn retain_permissions(&mut self, so: impl Fn(&str) -> bool) {
+        let kept = self.records("permissions").iter().filter(|permission| so(permission.text("action"))).cloned();
+        let kept = kept.collect();
+        self.put("permissions", Value::Records(kept));
+    }
+
     /// Sets what old keys stand for, for those that are set; they stay, and are shown beside it.
     pub(super) fn translate(&mut self) {
         for (at, key) in self.keys.iter().enumerate() {

@@ -1,9 +1,6 @@
 //! Rules for the global keys. Each returns MediaMTX's message.
 
-use super::{Nanos, Set};
-
-/// Old keys of a path that hold credentials.
-const OLD_CREDENTIALS: [&str; 6] = ["publishUser", "publishPass", "publishIPs", "readUser", "readPass", "readIPs"];
+use super::{Nanos, Set, users::has_old_credentials};
 
 /// An error where `broken`.
 fn refuse_if(broken: bool, message: impl Into<String>) -> Result<(), String> {
@@ -149,7 +146,7 @@ fn webrtc(global: &Set) -> Result<(), String> {
 
 /// Credentials of a path, as they were written earlier, and users of one's own do not go together.
 pub(super) fn check_old_credentials(defaults: &Set, own: &Set, paths: &[(String, Set)]) -> Result<(), String> {
-    let has = |set: &Set| OLD_CREDENTIALS.iter().any(|key| set.get(key).is_some());
+    let has = has_old_credentials;
     let users = own
         .get("authInternalUsers")
         .is_some_and(|users| Set::defaults(own.keys()).get("authInternalUsers") != Some(users));

@@ -221,6 +221,14 @@ const ANSWERS: &[(&str, &str, &str, u16, &str)] = &[
     ("PATCH", "/config/global/patch", r#"{"logLevel":"debug"}"#, 200, r#"{"status":"ok"}"#),
     ("PATCH", "/config/pathdefaults/patch", r#"{"recordPath":"x"}"#, 400, "'recordPath' must contain %path"),
     ("PATCH", "/config/pathdefaults/patch", r#"{"maxReaders":5}"#, 200, r#"{"status":"ok"}"#),
+    ("PATCH", "/config/global/patch", r#"{"authMethod":"http"}"#, 400, "'authHTTPAddress' is empty"),
+    (
+        "PATCH",
+        "/config/global/patch",
+        r#"{"rtspEncryption":"strict"}"#,
+        400,
+        "'rtspEncryption' cannot be 'strict' here",
+    ),
     ("POST", "/auth/jwks/refresh", "", 200, r#"{"status":"ok"}"#),
     (
         "POST",

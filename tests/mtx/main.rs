@@ -8,6 +8,7 @@ mod support;
 
 mod acting;
 mod contract;
+mod elsewhere;
 mod file;
 mod hooks;
 mod matching;

@@ -96,6 +96,12 @@ async fn rtsp_is_read_and_published_by_those_who_may() {
         let refused = ffprobe(&of(user, "camera0"), &["-rtsp_transport", "tcp"]).await.unwrap_err();
         assert!(refused.contains("401"), "{refused}");
     }
+    done(&service, "PATCH", "/config/global/patch", r#"{"rtspAuthMethods":["digest"]}"#).await;
+    for (url, may) in [(of("me:pw@", "camera0"), true), (of("me:no@", "camera0"), false)] {
+        let read = ffprobe(&url, &["-rtsp_transport", "tcp"]).await;
+        assert_eq!(read.is_ok(), may, "{read:?}");
+    }
+    done(&service, "PATCH", "/config/global/patch", r#"{"rtspAuthMethods":["basic","digest"]}"#).await;
     let publish = |url: String| {
         let pictures = ["-v", "error", "-f", "lavfi", "-i", "testsrc=size=320x240:rate=25", "-frames:v", "10"];
         let coding = ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p"];

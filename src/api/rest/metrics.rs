@@ -35,7 +35,7 @@ async fn answer(gateway: Arc<Gateway>, asked: Asked<()>) -> Response {
         preflight("OPTIONS, GET", "Authorization")
     } else {
         let address = client(asked.peer, &asked.headers, global.networks("metricsTrustedProxies"));
-        match v3::admit(&gateway, address, credentials(&asked.headers), Action::Metrics, "").await {
+        match v3::admit(&gateway, address, credentials(&asked.headers, &asked.query), Action::Metrics, "").await {
             Err(refusal) => refused(&refusal),
             Ok(()) if asked.method == Method::GET && asked.path == "/metrics" => {
                 let of = |name: &str| asked.query.get(name).to_owned();

@@ -80,7 +80,7 @@ where
         Route::Elsewhere(path) => redirect(&asked.method, &path, &asked.query),
         found => {
             let address = client(asked.peer, &asked.headers, global.networks("apiTrustedProxies"));
-            match v3::admit(&gateway, address, credentials(&asked.headers), Action::Api, "").await {
+            match v3::admit(&gateway, address, credentials(&asked.headers, &asked.query), Action::Api, "").await {
                 Err(refusal) => refused(&refusal),
                 Ok(()) => match found {
                     Route::Found(endpoint, argument) => {
@@ -112,7 +112,10 @@ where
     let page = || Page::read(query.get("itemsPerPage"), query.get("page"));
     Ok(match endpoint {
         E::Info => json(&gateway.engine.info()),
-        E::Refresh => done(),
+        E::Refresh => {
+            gateway.engine.forget_keys();
+            done()
+        }
         E::Global => json(&v3::global(gateway)),
         E::PathDefaults => json(&v3::path_defaults(gateway)),
         E::ConfPaths => json(&v3::path_list(gateway, page()?)),

@@ -52,7 +52,7 @@ async fn path(gateway: &Arc<Gateway>, asked: &Asked<()>) -> Answer<String> {
     v3::playable(gateway, &path)?;
     let proxies = gateway.engine.acting();
     let address = client(asked.peer, &asked.headers, proxies.networks("playbackTrustedProxies"));
-    v3::admit(gateway, address, credentials(&asked.headers), Action::Playback, &path).await?;
+    v3::admit(gateway, address, credentials(&asked.headers, &asked.query), Action::Playback, &path).await?;
     Ok(path)
 }
 

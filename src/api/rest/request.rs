@@ -66,24 +66,25 @@ pub(super) fn without_body() -> impl Filter<Extract = (Asked<()>,), Error = Infa
     })
 }
 
-/// The name and password of a request: of `Bearer name:password`, else of `Basic`.
-pub(super) fn credentials(headers: &HeaderMap) -> Shown {
-    let mut basic = Shown::default();
+/// What a request shows: the name and password of `Bearer name:password`, a token of any other `Bearer`, else the name and
+/// password of `Basic`.
+pub(super) fn credentials(headers: &HeaderMap, query: &Query) -> Shown {
+    let nothing = Shown { query: query.text.clone(), ..Shown::default() };
+    let mut basic = nothing.clone();
     for value in headers.get_all(header::AUTHORIZATION).iter().filter_map(|value| value.to_str().ok()) {
         if let Some(shown) = value.strip_prefix("Bearer ") {
-            // A token of some other kind is nobody's password here.
             return match shown.split_once(':').filter(|(_, pass)| !pass.contains(':')) {
-                Some((user, pass)) => Shown { user: user.into(), pass: pass.into() },
-                None => Shown::default(),
+                Some((user, pass)) => Shown { user: user.into(), pass: pass.into(), ..nothing },
+                None => Shown { token: shown.into(), ..nothing },
             };
         }
         let scheme = value.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("basic "));
         let decoded = value.get(6..).filter(|_| scheme).and_then(|shown| BASE64_STANDARD.decode(shown).ok());
         let text = decoded.and_then(|text| String::from_utf8(text).ok());
         if let Some((user, pass)) = text.as_deref().and_then(|text| text.split_once(':'))
-            && basic == Shown::default()
+            && basic == nothing
         {
-            basic = Shown { user: user.into(), pass: pass.into() };
+            basic = Shown { user: user.into(), pass: pass.into(), ..nothing.clone() };
         }
     }
     basic
@@ -137,20 +138,21 @@ mod tests {
     #[test]
     fn credentials_are_read_as_mediamtx_reads_them() {
         let shown = |pairs: &[(&'static str, &str)]| {
-            let Shown { user, pass } = credentials(&headers(pairs));
-            (user, pass)
+            let Shown { user, pass, token, .. } = credentials(&headers(pairs), &Query::read(""));
+            (user + &token, pass)
         };
         let pair = |user: &str, pass: &str| (user.to_owned(), pass.to_owned());
         let basic = ("authorization", "Basic bWU6cDp3");
         assert_eq!(shown(&[]), pair("", ""));
         assert_eq!(shown(&[basic]), pair("me", "p:w"));
         assert_eq!(shown(&[("authorization", "Bearer you:pw")]), pair("you", "pw"));
-        assert_eq!(shown(&[("authorization", "Bearer a:b:c")]), pair("", ""));
-        assert_eq!(shown(&[("authorization", "Bearer token")]), pair("", ""));
+        assert_eq!(shown(&[("authorization", "Bearer a:b:c")]), pair("a:b:c", ""));
+        assert_eq!(shown(&[("authorization", "Bearer token")]), pair("token", ""));
         assert_eq!(shown(&[("authorization", "Basic %%%")]), pair("", ""));
         let mut both = headers(&[basic]);
         both.append("authorization", "Bearer you:pw".parse().unwrap());
-        assert_eq!(credentials(&both), Shown { user: "you".into(), pass: "pw".into() });
+        let shown = credentials(&both, &Query::read("a=b"));
+        assert_eq!((shown.user.as_str(), shown.pass.as_str(), shown.query.as_str()), ("you", "pw", "a=b"));
     }
 
     #[test]

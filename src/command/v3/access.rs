@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use tokio::{task::spawn_blocking, time::sleep};
 
-use super::{Answer, Refusal};
+use super::{Answer, Refusal, outside};
 use crate::{
     command::Gateway,
     mtx::{Action, Asking},
@@ -24,6 +24,10 @@ pub struct Shown {
     pub user: String,
     /// A password, or nothing.
     pub pass: String,
+    /// A token that is no pair of the two, or nothing.
+    pub token: String,
+    /// The query of the request, which may have a token too.
+    pub query: String,
 }
 
 impl std::fmt::Debug for Shown {
@@ -32,18 +36,18 @@ impl std::fmt::Debug for Shown {
     }
 }
 
-impl Shown {
-    /// Whether it is nothing.
-    fn is_nothing(&self) -> bool {
-        self.user.is_empty() && self.pass.is_empty()
-    }
-}
-
 /// Lets a caller in, or not. One without credentials is told at once that it might show some; one with wrong ones after
 /// a while. Meanwhile only its own connection waits, and of those there are only so many from one address.
 pub async fn admit(gateway: &Arc<Gateway>, address: IpAddr, shown: Shown, action: Action, path: &str) -> Answer<()> {
-    let nothing = shown.is_nothing();
-    let asking = Asking { address, action, path: path.to_owned(), user: shown.user, pass: shown.pass };
+    let global = gateway.engine.acting();
+    let token = match global.text("authMethod") {
+        // Users have none.
+        "internal" => String::new(),
+        method => token(&shown, method == "jwt" && global.flag("authJWTInHTTPQuery")),
+    };
+    let nothing = shown.user.is_empty() && shown.pass.is_empty() && token.is_empty();
+    let Shown { user, pass, query, .. } = shown;
+    let asking = Asking { address, action, path: path.to_owned(), user, pass, token, query, digest: None };
     let admitted = may(gateway, asking).await;
     match (admitted, nothing) {
         (true, _) => Ok(()),
@@ -56,8 +60,24 @@ pub async fn admit(gateway: &Arc<Gateway>, address: IpAddr, shown: Shown, action
     }
 }
 
-/// Whether one of the users may.
+/// The token that was shown: as such, as a password, or in the query where that counts.
+pub(super) fn token(shown: &Shown, in_query: bool) -> String {
+    if let Some(token) = [&shown.token, &shown.pass].into_iter().find(|token| !token.is_empty()) {
+        return token.clone();
+    }
+    let of = |wanted: &str| {
+        let mut fields = url::form_urlencoded::parse(shown.query.as_bytes()).filter(|(name, _)| name == wanted);
+        fields.next().map(|(_, token)| token.into_owned()).filter(|_| fields.next().is_none())
+    };
+    in_query.then(|| of("token").or_else(|| of("jwt"))).flatten().unwrap_or_default()
+}
+
+/// Whether somebody may, by whoever is to be asked.
 pub(super) async fn may(gateway: &Gateway, asking: Asking) -> bool {
+    let global = gateway.engine.acting();
+    if global.text("authMethod") != "internal" {
+        return outside::admits(gateway, global, asking).await;
+    }
     let users = gateway.engine.users();
     // Closed by nobody.
     let _turn = gateway.engine.checks.acquire().await;

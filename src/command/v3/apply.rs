@@ -35,7 +35,22 @@ const PATH_KEYS: [&str; 13] = [
 ];
 
 /// Global keys that do something here.
-const GLOBAL_KEYS: [&str; 3] = ["authInternalUsers", "apiAllowOrigins", "apiTrustedProxies"];
+const GLOBAL_KEYS: [&str; 14] = [
+    "rtspAuthMethods",
+    "authInternalUsers",
+    "apiAllowOrigins",
+    "apiTrustedProxies",
+    "authMethod",
+    "authHTTPAddress",
+    "authHTTPExclude",
+    "authJWTJWKS",
+    "authJWTClaimKey",
+    "authJWTExclude",
+    "authJWTInHTTPQuery",
+    "authJWTIssuer",
+    "authJWTAudience",
+    "readTimeout",
+];
 
 /// What a path of its own needs to stream.
 #[derive(Debug, PartialEq)]

@@ -26,7 +26,7 @@ pub fn path_defaults(gateway: &Gateway) -> Set {
 
 /// The paths that are configured, by name.
 pub fn path_list(gateway: &Gateway, page: Page) -> List<Set> {
-    page.of(present(gateway).paths().into_iter().map(|(_, path)| path.redacted()).collect())
+    page.of(present(gateway).paths()).map(|(_, path)| path.redacted())
 }
 
 /// A path that is configured. Error: there is none.
@@ -103,6 +103,7 @@ pub(super) async fn change(
             Refused::Invalid(message) => Refusal::Invalid(message),
             Refused::NotFound => Refusal::NotFound(NO_PATH),
         })?;
+        supported(&after).map_err(Refusal::Invalid)?;
         apply::check(&gateway, &before, &after)?;
         gateway.engine.put(after.clone());
         apply::tell_unused(&gateway, &before, &after);
@@ -111,6 +112,20 @@ pub(super) async fn change(
         Ok(())
     });
     work.await.unwrap_or_else(|_| Err(Refusal::Invalid("terminated".into())))
+}
+
+/// Refuses what would leave more open than it says: encryption alone, and certificates that nobody compares.
+pub(super) fn supported(conf: &Conf) -> Result<(), String> {
+    let global = conf.global();
+    for (key, taken) in
+        [("rtspEncryption", &["no", "optional"][..]), ("authHTTPFingerprint", &[""]), ("authJWTJWKSFingerprint", &[""])]
+    {
+        let value = global.text(key);
+        if !taken.contains(&value) {
+            return Err(format!("'{key}' cannot be '{value}' here"));
+        }
+    }
+    Ok(())
 }
 
 /// The service's own paths: cameras, the test pattern, streams of other machines that were added elsewhere.

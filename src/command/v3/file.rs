@@ -24,7 +24,9 @@ const LOOK: Duration = Duration::from_secs(1);
 /// be.
 pub(super) fn load(conf: &Conf, file: &Path) -> Result<Conf> {
     let wrong = |message: String| Error::new(Kind::Unsupported { feature: "configuration".into() }, message);
-    conf.read(&text(file)?).map_err(|message| wrong(format!("{}: {message}", file.display())))
+    let read = conf.read(&text(file)?);
+    read.and_then(|conf| config::supported(&conf).map(|()| conf))
+        .map_err(|message| wrong(format!("{}: {message}", file.display())))
 }
 
 fn text(file: &Path) -> Result<String> {

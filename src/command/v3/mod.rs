@@ -12,6 +12,7 @@ mod hooks;
 mod matched;
 mod metrics;
 pub mod moment;
+mod outside;
 mod own_metrics;
 mod page;
 mod paths;
@@ -49,7 +50,7 @@ pub use sessions::{Connection, Session, connection, connections, kick, session, 
 use tokio::sync::{Mutex as Turn, Semaphore};
 use uuid::Uuid;
 
-use self::apply::Applied;
+use self::{apply::Applied, outside::Outside};
 use crate::{
     error::Result,
     mtx::{Conf, Set, Users, Value, global_keys},
@@ -137,6 +138,8 @@ pub struct Engine {
     told: Mutex<HashSet<String>>,
     /// Checks of passwords under way. Each may take a core for a second.
     checks: Semaphore,
+    /// Who is asked elsewhere.
+    outside: Arc<Outside>,
 }
 
 impl Engine {
@@ -174,12 +177,18 @@ impl Engine {
             file,
             told: Mutex::default(),
             checks: Semaphore::new(access::CHECKS),
+            outside: Arc::default(),
         })
     }
 
     /// `info`.
     pub fn info(&self) -> Info {
         Info { version: VERSION, started: Moment(self.started) }
+    }
+
+    /// `auth/jwks/refresh`: the keys of tokens are fetched again when the next one comes.
+    pub fn forget_keys(&self) {
+        self.outside.forget_keys();
     }
 
     /// The global configuration, for those who act by it.
@@ -201,6 +210,6 @@ impl Engine {
     }
 
     fn users(&self) -> Users {
-        Users::new(&self.acting())
+        Users::new(&self.conf())
     }
 }

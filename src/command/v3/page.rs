@@ -20,6 +20,14 @@ pub struct Page {
     page: usize,
 }
 
+impl<T> List<T> {
+    /// The same page of other things.
+    pub(super) fn map<U>(self, how: impl FnMut(T) -> U) -> List<U> {
+        let Self { item_count, page_count, items } = self;
+        List { item_count, page_count, items: items.into_iter().map(how).collect() }
+    }
+}
+
 impl Page {
     /// Everything on one page.
     pub(super) const ALL: Self = Self { items_per_page: usize::MAX, page: 0 };

@@ -85,7 +85,7 @@ pub fn path_states(gateway: &Gateway, page: Page) -> List<Path> {
         }
     }
     all.sort_by(|a, b| a.0.cmp(&b.0));
-    page.of(all.into_iter().map(|(name, conf_name, set)| describe(gateway, &conf, name, conf_name, &set)).collect())
+    page.of(all).map(|(name, conf_name, set)| describe(gateway, &conf, name, conf_name, &set))
 }
 
 /// One of them. Error: there is none.

@@ -51,7 +51,7 @@ pub struct Session {
     state: &'static str,
     path: String,
     query: String,
-    user: &'static str,
+    user: String,
     user_agent: &'static str,
     transport: Option<&'static str>,
     profile: Option<&'static str>,
@@ -103,7 +103,7 @@ impl From<SessionInfo> for Session {
             },
             path: info.path,
             query: info.query,
-            user: "",
+            user: info.user,
             // gst-rtsp-server does not let us see it.
             user_agent: "",
             transport: info.transport.map(|transport| match transport {

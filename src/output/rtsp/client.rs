@@ -191,7 +191,7 @@ pub(super) fn session_media(context: &RTSPContext) -> Option<(String, gst_rtsp_s
 }
 
 /// The query of a URL, without its question mark.
-fn query(url: &RTSPUrl) -> String {
+pub(super) fn query(url: &RTSPUrl) -> String {
     let uri = url.request_uri();
     uri.split_once('?').map(|(_, query)| query.to_owned()).unwrap_or_default()
 }

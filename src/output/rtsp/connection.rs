@@ -34,6 +34,10 @@ pub(super) struct Connection {
     pub(super) touched: Instant,
     /// What it has asked about.
     pub(super) mounts: Vec<Weak<Mount>>,
+    /// What it has to make a digest with.
+    pub(super) nonce: String,
+    /// The name that it has shown.
+    pub(super) user: String,
     /// Paths that it has shown to be allowed to have.
     pub(super) may: HashSet<String>,
     /// The query of the URL it asked about last.
@@ -179,6 +183,8 @@ impl State {
             socket: own,
             touched: Instant::now(),
             mounts: Vec::new(),
+            nonce: Uuid::new_v4().simple().to_string(),
+            user: String::new(),
             may: HashSet::new(),
             query: String::new(),
             sessions: Vec::new(),

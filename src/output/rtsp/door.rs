@@ -5,6 +5,7 @@
 
 use std::{
     collections::HashMap,
+    ffi::CStr,
     sync::{Arc, OnceLock, Weak},
 };
 
@@ -13,16 +14,19 @@ use gst::{
     glib,
     glib::{subclass::prelude::*, translate::ToGlibPtr},
 };
-use gst_rtsp::{RTSPAuthMethod, RTSPHeaderField, RTSPMethod, RTSPStatusCode};
+use gst_rtsp::{RTSPAuthMethod, RTSPAuthParam, RTSPHeaderField, RTSPMethod, RTSPStatusCode};
 use gst_rtsp_server::{RTSPContext, prelude::*, subclass::prelude::*};
 
 use super::{
-    connection::Connection,
+    client::query,
     lock,
-    publish::{Admission, Guest},
+    publish::{Admission, Guest, Proof},
     server::State,
 };
+use crate::mtx::DigestProof;
 
+/// What names and passwords are for (MediaMTX's).
+const REALM: &str = "ipcam";
 /// The question about a request's method and URL (`GST_RTSP_AUTH_CHECK_URL`).
 const URL: &str = "auth.check.url";
 
@@ -59,11 +63,11 @@ mod imp {
             match method {
                 RTSPMethod::ANNOUNCE => match state.announce(context) {
                     RTSPStatusCode::Ok => true,
-                    status => answer(context, status, None),
+                    status => answer(context, status, &[]),
                 },
                 RTSPMethod::DESCRIBE => match state.visit(context) {
                     Some(place) => {
-                        answer(context, RTSPStatusCode::MoveTemporarily, Some((RTSPHeaderField::Location, &place)))
+                        answer(context, RTSPStatusCode::MoveTemporarily, &[(RTSPHeaderField::Location, &place)])
                     }
                     None => true,
                 },
@@ -94,25 +98,33 @@ impl State {
         let known = context.client().and_then(|client| self.connection_of(client));
         let (Some((connection, remote)), Some(url)) = (known, context.uri()) else { return true };
         let name = self.path_of(url);
-        let kept = |connections: &HashMap<u64, Connection>| connections.get(&connection).map(|known| known.may.clone());
-        if kept(&lock(&self.connections)).is_some_and(|may| may.contains(&name)) && !publishes {
+        let kept =
+            lock(&self.connections).get(&connection).map(|known| (known.may.contains(&name), known.nonce.clone()));
+        let Some((may, nonce)) = kept else { return true };
+        if may && !publishes {
             return true;
         }
-        let shown = shown(context);
-        let shown = shown.as_ref().map(|(user, pass)| (user.as_str(), pass.as_str()));
-        match publishers.admitted(&Guest { path: &name, publishes, remote, shown }) {
+        let shown = shown(context).filter(|(_, shown)| shown.as_ref().err().is_none_or(|digest| digest.nonce == nonce));
+        let shown = shown.as_ref().map(|(user, shown)| {
+            (user.as_str(), shown.as_ref().map_or_else(Proof::Digest, |pass| Proof::Password(pass)))
+        });
+        match publishers.admitted(&Guest { path: &name, query: &query(url), publishes, remote, shown }) {
             Admission::Granted => {
                 if let Some(known) = lock(&self.connections).get_mut(&connection) {
                     known.may.insert(name);
+                    shown.map_or("", |(user, _)| user).clone_into(&mut known.user);
                 }
                 true
             }
-            Admission::Ask => {
-                let ask = (RTSPHeaderField::WwwAuthenticate, "Basic realm=\"ipcam\"");
-                answer(context, RTSPStatusCode::Unauthorized, Some(ask))
+            Admission::Ask { basic, digest } => {
+                let digest = digest.then(|| format!("Digest realm=\"{REALM}\", nonce=\"{nonce}\", algorithm=\"MD5\""));
+                let basic = basic.then(|| format!("Basic realm=\"{REALM}\""));
+                let ask: Vec<_> = [basic, digest].into_iter().flatten().collect();
+                let ask: Vec<_> = ask.iter().map(|way| (RTSPHeaderField::WwwAuthenticate, way.as_str())).collect();
+                answer(context, RTSPStatusCode::Unauthorized, &ask)
             }
             Admission::Refused => {
-                answer(context, RTSPStatusCode::Unauthorized, None);
+                answer(context, RTSPStatusCode::Unauthorized, &[]);
                 self.disconnect(&[connection]);
                 false
             }
@@ -120,20 +132,32 @@ impl State {
     }
 }
 
-/// The name and password that a request shows (RFC 7617).
-fn shown(context: &RTSPContext) -> Option<(String, String)> {
+/// The name that a request shows, and its password (RFC 7617) or a digest (RFC 2617).
+fn shown(context: &RTSPContext) -> Option<(String, Result<String, DigestProof>)> {
     let credentials = context.request()?.parse_auth_credentials();
-    let basic = credentials.iter().find(|shown| shown.scheme() == RTSPAuthMethod::Basic)?;
-    let text = String::from_utf8(BASE64_STANDARD.decode(basic.authorization()?).ok()?).ok()?;
-    text.split_once(':').map(|(user, pass)| (user.to_owned(), pass.to_owned()))
+    if let Some(basic) = credentials.iter().find(|shown| shown.scheme() == RTSPAuthMethod::Basic) {
+        let text = String::from_utf8(BASE64_STANDARD.decode(basic.authorization()?).ok()?).ok()?;
+        return text.split_once(':').map(|(user, pass)| (user.to_owned(), Ok(pass.to_owned())));
+    }
+    let digest = credentials.iter().find(|shown| shown.scheme() == RTSPAuthMethod::Digest)?;
+    let fields: HashMap<String, String> = digest.params().iter().filter_map(field).collect();
+    let told = |name: &str| fields.get(name).cloned();
+    let method = match method(context) {
+        RTSPMethod::ANNOUNCE => "ANNOUNCE",
+        RTSPMethod::SETUP => "SETUP",
+        _ => "DESCRIBE",
+    };
+    let method = method.to_owned();
+    let (realm, nonce) = (told("realm")?, told("nonce")?);
+    Some((told("username")?, Err(DigestProof { realm, nonce, method, uri: told("uri")?, response: told("response")? })))
 }
 
 /// Answers a request in place of handling it. False, as `check` says no.
-fn answer(context: &RTSPContext, status: RTSPStatusCode, header: Option<(RTSPHeaderField, &str)>) -> bool {
+fn answer(context: &RTSPContext, status: RTSPStatusCode, headers: &[(RTSPHeaderField, &str)]) -> bool {
     if let (Some(response), Some(client)) = (context.response(), context.client()) {
         response.init_response(status, context.request());
-        if let Some((field, value)) = header {
-            response.add_header(field, value);
+        for (field, value) in headers {
+            response.add_header(*field, value);
         }
         client.send_message(response, context.session());
     }
@@ -145,4 +169,17 @@ fn method(context: &RTSPContext) -> RTSPMethod {
     let context: *mut gst_rtsp_server::ffi::GstRTSPContext = context.to_glib_none().0;
     // SAFETY: the context lives for as long as the request it is borrowed from, and nobody else writes to it.
     RTSPMethod::from_bits_truncate(unsafe { (*context).method })
+}
+
+/// A field of credentials, its name in small letters.
+#[allow(unsafe_code, reason = "the bindings have no getters for them")]
+fn field(field: &RTSPAuthParam) -> Option<(String, String)> {
+    let field: *mut gst_rtsp::ffi::GstRTSPAuthParam = field.to_glib_none().0;
+    let text = |text: *mut std::ffi::c_char| {
+        // SAFETY: not null, and it ends with a zero for as long as the field lives.
+        (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned())
+    };
+    // SAFETY: the field lives for as long as it is borrowed.
+    let (name, value) = unsafe { ((*field).name, (*field).value) };
+    Some((text(name)?.to_ascii_lowercase(), text(value)?))
 }

@@ -45,7 +45,7 @@ use uuid::Uuid;
 use crate::{error::Result, stream::Stream};
 
 pub use people::{ConnectionInfo, SessionInfo, SessionState};
-pub use publish::{Admission, Guest, Publishers, Visit};
+pub use publish::{Admission, Guest, Proof, Publishers, Visit};
 pub use server::RtspServer;
 
 /// How the server listens and what it puts up with.

@@ -59,6 +59,8 @@ pub struct SessionInfo {
     pub path: String,
     /// The query of its URL.
     pub query: String,
+    /// The name that its connection has shown; empty where it has shown none.
+    pub user: String,
     /// How the frames reach it, once it has played.
     pub transport: Option<Transport>,
     /// What it does.
@@ -124,6 +126,7 @@ impl RtspServer {
                     remote: known.remote,
                     path: own.path.clone(),
                     query: own.query.clone(),
+                    user: known.user.clone(),
                     transport: None,
                     state: if publication.is_some() { SessionState::Publishes } else { SessionState::Idle },
                     packets_sent: own.sent.packets.load(Ordering::Relaxed),

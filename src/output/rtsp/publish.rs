@@ -29,6 +29,7 @@ use crate::{
     error::{Error, Result},
     frame::Codec,
     media::publication::Publication,
+    mtx::DigestProof,
 };
 
 /// A publisher that sends no packet for this long is disconnected (`readTimeout` of MediaMTX).
@@ -57,12 +58,23 @@ pub trait Publishers: Send + Sync {
 pub struct Guest<'a> {
     /// The path.
     pub path: &'a str,
+    /// The query of its URL.
+    pub query: &'a str,
     /// To publish to it, or to read it.
     pub publishes: bool,
     /// From where.
     pub remote: SocketAddr,
-    /// The name and the password, where some were shown.
-    pub shown: Option<(&'a str, &'a str)>,
+    /// The name, and what was shown for it.
+    pub shown: Option<(&'a str, Proof<'a>)>,
+}
+
+/// What is shown for a name.
+#[derive(Clone, Copy, Debug)]
+pub enum Proof<'a> {
+    /// The password (Basic).
+    Password(&'a str),
+    /// That it is known (Digest), with the nonce of this connection.
+    Digest(&'a DigestProof),
 }
 
 /// Whether somebody may.
@@ -71,7 +83,12 @@ pub enum Admission {
     /// Yes.
     Granted,
     /// Not without credentials, of which none were shown.
-    Ask,
+    Ask {
+        /// The password may be sent.
+        basic: bool,
+        /// That it is known may be shown.
+        digest: bool,
+    },
     /// Not with these credentials.
     Refused,
 }

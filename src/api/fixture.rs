@@ -141,6 +141,7 @@ impl Served {
                     ports: v3::Ports { api: Some(":9997".into()), ..v3::Ports::default() },
                     encrypted: false,
                     rtsp: ":8554".into(),
+                    rtsps: None,
                 },
                 v3::Allowed::default(),
             )
@@ -178,6 +179,7 @@ impl Served {
             control: TcpListener::bind("127.0.0.1:0").await.unwrap(),
             health: TcpListener::bind("127.0.0.1:0").await.unwrap(),
             engine: v3::Ports { api: Some(mediamtx), metrics: None, playback: None },
+            rtsps: None,
         };
         let (control, health) = (listeners.control.local_addr().unwrap(), listeners.health.local_addr().unwrap());
         let serving = tokio::spawn(serve(listeners, settings, Arc::clone(&gateway)));

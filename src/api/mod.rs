@@ -14,6 +14,7 @@ mod origin;
 mod refusal;
 mod rest;
 pub mod rpc;
+mod rtsps;
 mod snapshot;
 mod tls;
 mod upgrade;
@@ -44,6 +45,8 @@ pub struct Listeners {
     pub health: TcpListener,
     /// The MediaMTX-compatible ports, where they are served.
     pub engine: Ports<TcpListener>,
+    /// RTSP inside TLS, where it is served, and the certificate.
+    pub rtsps: Option<(TcpListener, Certificate)>,
 }
 
 /// What this floor is started with.
@@ -71,6 +74,18 @@ pub async fn serve(listeners: Listeners, settings: Settings, gateway: Arc<Gatewa
     // Probes have places of their own: they are answered when the control port has none left.
     let (control_door, health_door) = (door(gateway.clients.connections.clone()), door(Clients::connections()));
     let engine = listeners.engine;
+    let rtsps = listeners.rtsps.map(|(listener, certificate)| {
+        let watched = certificate.clone();
+        let port = rtsps::Rtsps {
+            certificate,
+            places: Clients::connections(),
+            gateway: Arc::clone(&gateway),
+            stopping: stopping.clone(),
+            tasks: tasks.clone(),
+        };
+        let stopping = stopping.clone();
+        async move { tokio::join!(port.open(listener), watched.watch(&stopping)) }
+    });
     let doors = [(); 3].map(|()| door(Clients::connections()));
     let routes = (
         rest::routes(Arc::clone(&gateway)),
@@ -96,6 +111,7 @@ pub async fn serve(listeners: Listeners, settings: Settings, gateway: Arc<Gatewa
         control_door.open(listeners.control, warp::service(control)),
         health_door.open(listeners.health, warp::service(health)),
         engine,
+        OptionFuture::from(rtsps),
         announce(Arc::clone(&gateway)),
         keys::watch(Arc::clone(&gateway)),
         v3::keep(Arc::clone(&gateway)),

@@ -71,6 +71,7 @@ pub struct App {
     control_address: SocketAddr,
     health_address: SocketAddr,
     engine_addresses: v3::Ports<SocketAddr>,
+    rtsps_address: Option<SocketAddr>,
     grace: Duration,
 }
 
@@ -91,6 +92,11 @@ impl App {
         let control = bind(settings::control_address(&config)).await?;
         let health = bind(settings::health_address(&config)).await?;
         let engine_ports = ports::bind_engine(settings::engine_addresses(&config)).await?;
+        let rtsps = match settings::rtsps_address(&config) {
+            Some(address) => Some(bind(address).await?),
+            None => None,
+        };
+        let rtsps_address = rtsps.as_ref().map(local).transpose()?;
         let (control_address, health_address) = (local(&control)?, local(&health)?);
         let engine_addresses = ports::addresses(&engine_ports)?;
         let folders = settings::folders(&config)?;
@@ -115,7 +121,7 @@ impl App {
         let streams = external::Streams::start(served, hands.external.clone(), paths.clone()).await;
         let looked_for = config.external_discovery.clone();
         let (discovery, _) = external::Discovery::start(looked_for, hands.external, stopping.clone());
-        let listening = settings::served(&config, &engine_addresses, hands.rtsp.port());
+        let listening = settings::served(&config, &engine_addresses, hands.rtsp.port(), rtsps_address);
         let allowed = settings::allowed(&config);
         let engine = blocking(move || v3::Engine::new(listening, allowed)).await?;
         let gateway = Gateway {
@@ -150,7 +156,8 @@ impl App {
                 tracing::info!("MediaMTX-compatible {name} at {http}://{address}");
             }
         }
-        let listeners = api::Listeners { control, health, engine: engine_ports };
+        let rtsps = rtsps.zip(hands.rtsps);
+        let listeners = api::Listeners { control, health, engine: engine_ports, rtsps };
         let settings = api::Settings {
             server: config.server,
             origins: config.security.cors_origins,
@@ -172,6 +179,7 @@ impl App {
             control_address,
             health_address,
             engine_addresses,
+            rtsps_address,
             grace,
         })
     }
@@ -246,6 +254,11 @@ impl App {
         &self.engine_addresses
     }
 
+    /// Where RTSP is served inside TLS, where it is.
+    pub fn rtsps_address(&self) -> Option<SocketAddr> {
+        self.rtsps_address
+    }
+
     /// The port RTSP is served on.
     pub fn rtsp_port(&self) -> u16 {
         self.rtsp.port()
@@ -264,6 +277,8 @@ struct Hands {
     keys: keys::Keys,
     retention: Retention,
     certificate: Option<api::Certificate>,
+    /// That of RTSP inside TLS.
+    rtsps: Option<api::Certificate>,
     keepers: Vec<Keeper>,
 }
 
@@ -271,6 +286,7 @@ impl Hands {
     fn ready(config: &Config, indexes: &Indexes) -> Result<Self> {
         // First what a person may have got wrong.
         let certificate = settings::certificate(config)?;
+        let rtsps = settings::rtsps_certificate(config)?;
         media::init()?;
         for folder in config.folders() {
             std::fs::create_dir_all(folder).map_err(|error| {
@@ -292,6 +308,7 @@ impl Hands {
             keys: keys::Keys::load(&api_keys_file(config)),
             retention: Retention::load(&config.state_directory.join("retention.json"), settings::retention(config)),
             certificate,
+            rtsps,
             keepers,
             launch,
         })

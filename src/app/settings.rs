@@ -12,7 +12,7 @@ use crate::{
     command::{Defaults, RtspAddress, retention, token, v3},
     config::{self, Config},
     device::monitor,
-    error::Result,
+    error::{Error, Result},
     external,
     output::{
         rtsp::{ReaderEvent, RtspSettings},
@@ -47,7 +47,12 @@ pub(super) fn engine_addresses(config: &Config) -> v3::Ports<SocketAddr> {
 }
 
 /// What the API says of the listeners: MediaMTX writes all addresses of a machine as none.
-pub(super) fn served(config: &Config, engine: &v3::Ports<SocketAddr>, rtsp_port: u16) -> v3::Served {
+pub(super) fn served(
+    config: &Config,
+    engine: &v3::Ports<SocketAddr>,
+    rtsp_port: u16,
+    rtsps: Option<SocketAddr>,
+) -> v3::Served {
     let shown = |address: IpAddr, port: u16| match address.is_unspecified() {
         true => format!(":{port}"),
         false => SocketAddr::new(address, port).to_string(),
@@ -61,6 +66,7 @@ pub(super) fn served(config: &Config, engine: &v3::Ports<SocketAddr>, rtsp_port:
         },
         encrypted: config.security.ssl.enabled,
         rtsp: shown(config.rtsp.bind_address, rtsp_port),
+        rtsps: rtsps.map(|address| shown(address.ip(), address.port())),
     }
 }
 
@@ -79,7 +85,7 @@ pub(super) fn rtsp(config: &Config) -> RtspSettings {
             ReaderEvent::Joined(reader) => {
                 tracing::info!(path = reader.path, remote = %reader.remote, transport = %reader.transport, "a reader came");
             }
-            ReaderEvent::Connected(_) | ReaderEvent::Disconnected(_) => {}
+            ReaderEvent::Connected(..) | ReaderEvent::Disconnected(..) => {}
             ReaderEvent::Left(reader) => {
                 tracing::info!(path = reader.path, remote = %reader.remote, transport = %reader.transport, "a reader left");
             }
@@ -136,6 +142,23 @@ pub(super) fn certificate(config: &Config) -> Result<Option<Certificate>> {
     let ssl = &config.security.ssl;
     let files = ssl.cert_file.as_ref().zip(ssl.key_file.as_ref()).filter(|_| ssl.enabled);
     files.map(|(chain, key)| Certificate::load(chain, key)).transpose()
+}
+
+/// What RTSP inside TLS is spoken with. Blocks on the disk. Error: it is to be spoken, and there is none.
+pub(super) fn rtsps_certificate(config: &Config) -> Result<Option<Certificate>> {
+    if !config.mediamtx.rtsps_enabled {
+        return Ok(None);
+    }
+    let ssl = &config.security.ssl;
+    let missing = "mediamtx.rtsps_enabled needs security.ssl.cert_file and security.ssl.key_file";
+    let files = ssl.cert_file.as_ref().zip(ssl.key_file.as_ref());
+    let (chain, key) = files.ok_or_else(|| Error::dependency("certificate", missing))?;
+    Certificate::load(chain, key).map(Some)
+}
+
+/// `None`: RTSP is not served inside TLS.
+pub(super) fn rtsps_address(config: &Config) -> Option<SocketAddr> {
+    config.mediamtx.rtsps_enabled.then(|| (config.rtsp.bind_address, config.mediamtx.rtsps_port).into())
 }
 
 pub(super) fn thresholds(config: &Config) -> Thresholds {

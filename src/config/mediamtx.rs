@@ -29,6 +29,10 @@ pub struct MediaMtx {
     pub playback_port: u16,
     /// TCP port of RTSP; 0 is any free one.
     pub rtsp_port: u16,
+    /// Whether RTSP is served inside TLS too, with the certificate of `security.ssl`.
+    pub rtsps_enabled: bool,
+    /// TCP port of that; 0 is any free one.
+    pub rtsps_port: u16,
     /// TCP port of WebRTC signalling.
     pub webrtc_port: u16,
     /// TCP port of HLS.
@@ -56,6 +60,8 @@ impl Default for MediaMtx {
             playback_enabled: true,
             playback_port: 9996,
             rtsp_port: 8554,
+            rtsps_enabled: false,
+            rtsps_port: 8322,
             webrtc_port: 8889,
             hls_port: 8888,
             api_hooks: false,
@@ -79,6 +85,8 @@ impl MediaMtx {
         s.value("playback_enabled", &mut self.playback_enabled);
         s.port("playback_port", &mut self.playback_port);
         s.port("rtsp_port", &mut self.rtsp_port);
+        s.value("rtsps_enabled", &mut self.rtsps_enabled);
+        s.port("rtsps_port", &mut self.rtsps_port);
         s.port("webrtc_port", &mut self.webrtc_port);
         s.port("hls_port", &mut self.hls_port);
         s.value("api_hooks", &mut self.api_hooks);

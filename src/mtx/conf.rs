@@ -60,6 +60,11 @@ impl Conf {
         Self { given, global, path_defaults, paths: BTreeMap::new() }
     }
 
+    /// A text that the service says of itself; empty where it says none.
+    pub fn given(&self, key: &str) -> &str {
+        self.given.text(key)
+    }
+
     /// Every global key.
     pub fn global(&self) -> Set {
         let mut all = Set::defaults(global::KEYS);

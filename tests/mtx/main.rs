@@ -15,6 +15,7 @@ mod matching;
 mod metrics;
 mod people;
 mod playback;
+mod rtsps;
 mod shape;
 
 use std::{collections::BTreeMap, net::SocketAddr};

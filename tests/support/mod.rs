@@ -84,7 +84,7 @@ rtsp: {{ bind_address: 127.0.0.1 }}
 }
 
 /// Where nothing is said of the media engine.
-const MEDIA: &str = "mediamtx: { host: 127.0.0.1, rtsp_port: 0, api_bind_address: 127.0.0.1, api_port: 0, \
+const MEDIA: &str = "mediamtx: { host: 127.0.0.1, rtsp_port: 0, api_bind_address: 127.0.0.1, rtsps_port: 0, api_port: 0, \
                      metrics_port: 0, playback_port: 0 }";
 
 /// What stands for `v4l2src` in the three sources. `device` has no meaning for them.

@@ -27,7 +27,7 @@ use warp::{
 use self::{
     reply::{done, json, not_found, preflight, redirect, refused},
     request::{Query, body, client, credentials},
-    table::{Endpoint, Route, route},
+    table::{Endpoint, Route, Tls, route},
 };
 use super::peer;
 use crate::{
@@ -71,7 +71,10 @@ where
     let global = gateway.engine.acting();
     let allowed = origins::allowed_for(&asked.headers, global.texts("apiAllowOrigins"));
     let asks_before = asked.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
-    let found = route(&asked.method, &asked.path);
+    let found = match route(&asked.method, &asked.path) {
+        Route::Found(endpoint, _) if endpoint.is_inside_tls() && !gateway.engine.serves_rtsps() => Route::Nowhere,
+        found => found,
+    };
     let mut response = match found {
         _ if asked.method == Method::OPTIONS && asks_before => {
             preflight("OPTIONS, GET, POST, PATCH, DELETE", "Authorization, Content-Type")
@@ -165,12 +168,12 @@ where
             v3::path_state(gateway, forwarded(&query)?)?;
             return Err(Refusal::NotFound("destination not found"));
         }
-        E::Connections => json(&v3::connections(gateway, page()?)),
-        E::Connection => json(&v3::connection(gateway, id(&argument)?)?),
-        E::Sessions => json(&v3::sessions(gateway, page()?)),
-        E::Session => json(&v3::session(gateway, id(&argument)?)?),
-        E::Kick => {
-            v3::kick(gateway, id(&argument)?).await?;
+        E::Connections(tls) => json(&v3::connections(gateway, tls == Tls::Inside, page()?)),
+        E::Connection(tls) => json(&v3::connection(gateway, tls == Tls::Inside, id(&argument)?)?),
+        E::Sessions(tls) => json(&v3::sessions(gateway, tls == Tls::Inside, page()?)),
+        E::Session(tls) => json(&v3::session(gateway, tls == Tls::Inside, id(&argument)?)?),
+        E::Kick(tls) => {
+            v3::kick(gateway, tls == Tls::Inside, id(&argument)?).await?;
             done()
         }
         E::Recordings => json(&v3::recordings(gateway, page()?).await?),

@@ -24,14 +24,21 @@ pub(super) enum Endpoint {
     StopPath,
     Forwards,
     Forward,
-    Connections,
-    Connection,
-    Sessions,
-    Session,
-    Kick,
+    Connections(Tls),
+    Connection(Tls),
+    Sessions(Tls),
+    Session(Tls),
+    Kick(Tls),
     Recordings,
     Recording,
     DeleteSegment,
+}
+
+/// Which of the two RTSP servers is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tls {
+    Without,
+    Inside,
 }
 
 /// Where a request leads.
@@ -46,6 +53,7 @@ pub(super) enum Route {
 }
 
 use Endpoint::*;
+use Tls::*;
 
 /// Every request there is. `*` at the end is a name, slashes and all; `:` is an id. What stands after the line break are
 /// requests of earlier programs, which MediaMTX does not have.
@@ -66,11 +74,16 @@ const TABLE: &[(Method, &str, Endpoint)] = &[
     (Method::GET, "/paths/get/*", Path),
     (Method::GET, "/paths/forward/list", Forwards),
     (Method::GET, "/paths/forward/get", Forward),
-    (Method::GET, "/rtspconns/list", Connections),
-    (Method::GET, "/rtspconns/get/:", Connection),
-    (Method::GET, "/rtspsessions/list", Sessions),
-    (Method::GET, "/rtspsessions/get/:", Session),
-    (Method::POST, "/rtspsessions/kick/:", Kick),
+    (Method::GET, "/rtspconns/list", Connections(Without)),
+    (Method::GET, "/rtspconns/get/:", Connection(Without)),
+    (Method::GET, "/rtspsessions/list", Sessions(Without)),
+    (Method::GET, "/rtspsessions/get/:", Session(Without)),
+    (Method::POST, "/rtspsessions/kick/:", Kick(Without)),
+    (Method::GET, "/rtspsconns/list", Connections(Inside)),
+    (Method::GET, "/rtspsconns/get/:", Connection(Inside)),
+    (Method::GET, "/rtspssessions/list", Sessions(Inside)),
+    (Method::GET, "/rtspssessions/get/:", Session(Inside)),
+    (Method::POST, "/rtspssessions/kick/:", Kick(Inside)),
     (Method::GET, "/recordings/list", Recordings),
     (Method::GET, "/recordings/get/*", Recording),
     (Method::DELETE, "/recordings/deletesegment", DeleteSegment),
@@ -80,6 +93,11 @@ const TABLE: &[(Method, &str, Endpoint)] = &[
 ];
 
 impl Endpoint {
+    /// Whether it is about the RTSP server inside TLS, which need not be there.
+    pub(super) fn is_inside_tls(self) -> bool {
+        matches!(self, Connections(Inside) | Connection(Inside) | Sessions(Inside) | Session(Inside) | Kick(Inside))
+    }
+
     /// Whether the path ends in the name of something, which may not be empty.
     pub(super) fn takes_name(self) -> bool {
         TABLE.iter().any(|(_, pattern, endpoint)| *endpoint == self && pattern.ends_with('*'))
@@ -149,7 +167,7 @@ mod tests {
             (Method::POST, "/v3/config/paths/add", elsewhere("/v3/config/paths/add/")),
             (Method::POST, "/v3/paths/list", Route::Nowhere),
             (Method::HEAD, "/v3/paths/list", Route::Nowhere),
-            (Method::GET, "/v3/rtspsessions/get/x", found(Session, "x")),
+            (Method::GET, "/v3/rtspsessions/get/x", found(Session(Without), "x")),
             (Method::GET, "/v3/rtspsessions/get/x/y", Route::Nowhere),
             (Method::GET, "/v3/rtspsessions/get/x/", elsewhere("/v3/rtspsessions/get/x")),
             (Method::GET, "/v3/rtspsessions/get", Route::Nowhere),

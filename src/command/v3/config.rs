@@ -114,7 +114,7 @@ pub(super) async fn change(
     work.await.unwrap_or_else(|_| Err(Refusal::Invalid("terminated".into())))
 }
 
-/// Refuses what would leave more open than it says: encryption alone, and certificates that nobody compares.
+/// Refuses what would leave more open than it says: encryption that is another than there is, and certificates that nobody compares.
 pub(super) fn supported(conf: &Conf) -> Result<(), String> {
     let global = conf.global();
     for (key, taken) in

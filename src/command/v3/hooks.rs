@@ -12,12 +12,12 @@ use std::{
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::time::{MissedTickBehavior, timeout};
 
-use super::{config::present, path_state};
+use super::{config::present, path_state, sessions::session_word};
 use crate::{
     command::Gateway,
     hook::{Hook, Order},
     mtx::{Found, Set},
-    output::rtsp::ReaderEvent,
+    output::rtsp::{ReaderEvent, ReaderInfo},
     path::PathEvent,
 };
 
@@ -176,41 +176,41 @@ fn path_event(gateway: &Gateway, running: &mut Running, event: PathEvent) {
 fn reader_event(gateway: &Gateway, running: &mut Running, event: ReaderEvent) {
     match event {
         ReaderEvent::Joined(reader) => {
-            let more = of_reader(&reader.query, reader.session);
+            let more = of_reader(&reader);
             let order = Hooks::of(gateway, &reader.path).and_then(|hooks| hooks.order("runOnRead", &more));
             start(running, format!("reader {}", reader.session), order);
         }
         ReaderEvent::Left(reader) => {
             running.remove(&format!("reader {}", reader.session));
-            let more = of_reader(&reader.query, reader.session);
+            let more = of_reader(&reader);
             once(running, Hooks::of(gateway, &reader.path).and_then(|hooks| hooks.order("runOnUnread", &more)));
         }
-        ReaderEvent::Connected(id) => {
-            start(running, format!("connection {id}"), of_all(gateway, "runOnConnect", id));
+        ReaderEvent::Connected(id, secure) => {
+            start(running, format!("connection {id}"), of_all(gateway, "runOnConnect", id, secure));
         }
-        ReaderEvent::Disconnected(id) => {
+        ReaderEvent::Disconnected(id, secure) => {
             running.remove(&format!("connection {id}"));
-            once(running, of_all(gateway, "runOnDisconnect", id));
+            once(running, of_all(gateway, "runOnDisconnect", id, secure));
         }
     }
 }
 
-fn of_reader(query: &str, session: uuid::Uuid) -> [(&'static str, String); 3] {
+fn of_reader(reader: &ReaderInfo) -> [(&'static str, String); 3] {
     [
-        ("MTX_QUERY", utf8_percent_encode(query, NON_ALPHANUMERIC).to_string()),
-        ("MTX_READER_TYPE", "rtspSession".into()),
-        ("MTX_READER_ID", session.to_string()),
+        ("MTX_QUERY", utf8_percent_encode(&reader.query, NON_ALPHANUMERIC).to_string()),
+        ("MTX_READER_TYPE", session_word(reader.secure).into()),
+        ("MTX_READER_ID", reader.session.to_string()),
     ]
 }
 
 /// A hook of the global configuration.
-fn of_all(gateway: &Gateway, key: &str, id: uuid::Uuid) -> Option<Order> {
+fn of_all(gateway: &Gateway, key: &str, id: uuid::Uuid, secure: bool) -> Option<Order> {
     let global = gateway.engine.acting();
     let command = global.text(key).to_owned();
     permitted(gateway, key, &command, || gateway.engine.in_file().map(|conf| conf.global()))?;
     let environment = [
         ("RTSP_PORT", gateway.rtsp.port.to_string()),
-        ("MTX_CONN_TYPE", "rtspConn".to_owned()),
+        ("MTX_CONN_TYPE", if secure { "rtspsConn" } else { "rtspConn" }.to_owned()),
         ("MTX_CONN_ID", id.to_string()),
     ];
     let environment = environment.map(|(name, value)| (name.to_owned(), value)).into();

@@ -85,19 +85,27 @@ pub async fn metrics(gateway: &Gateway, wanted: &Wanted) -> String {
         page.title("Paths (deprecated)");
         page.family("paths", &paths, PATHS_OLD, path_labels);
     }
-    if wanted.wants("rtsp_conns") {
-        let conns = objects(connections(gateway, Page::ALL).items, &wanted.rtsp_conn, "id");
-        page.title("RTSP connections");
-        page.family("rtsp_conns", &conns, CONNS, |conn| vec![("id", field(conn, "id"))]);
-        page.title("RTSP connections (deprecated)");
-        page.family("rtsp_conns", &conns, PATHS_OLD, |conn| vec![("id", field(conn, "id"))]);
-    }
-    if wanted.wants("rtsp_sessions") {
-        let sessions = objects(sessions(gateway, Page::ALL).items, &wanted.rtsp_session, "id");
-        page.title("RTSP sessions");
-        page.family("rtsp_sessions", &sessions, SESSIONS, session_labels);
-        page.title("RTSP sessions (deprecated)");
-        page.family("rtsp_sessions", &sessions, SESSIONS_OLD, session_labels);
+    for (secure, title, conns_are, sessions_are) in
+        [(false, "RTSP", "rtsp_conns", "rtsp_sessions"), (true, "RTSPS", "rtsps_conns", "rtsps_sessions")]
+    {
+        // Where it is not spoken MediaMTX has no such metrics.
+        if secure && !gateway.engine.serves_rtsps() {
+            continue;
+        }
+        if wanted.wants(conns_are) {
+            let conns = objects(connections(gateway, secure, Page::ALL).items, &wanted.rtsp_conn, "id");
+            page.title(&format!("{title} connections"));
+            page.family(conns_are, &conns, CONNS, |conn| vec![("id", field(conn, "id"))]);
+            page.title(&format!("{title} connections (deprecated)"));
+            page.family(conns_are, &conns, PATHS_OLD, |conn| vec![("id", field(conn, "id"))]);
+        }
+        if wanted.wants(sessions_are) {
+            let sessions = objects(sessions(gateway, secure, Page::ALL).items, &wanted.rtsp_session, "id");
+            page.title(&format!("{title} sessions"));
+            page.family(sessions_are, &sessions, SESSIONS, session_labels);
+            page.title(&format!("{title} sessions (deprecated)"));
+            page.family(sessions_are, &sessions, SESSIONS_OLD, session_labels);
+        }
     }
     if wanted.wants("camera_service") {
         page.0.push_str(&own_metrics::text(gateway).await);

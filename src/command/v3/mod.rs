@@ -101,6 +101,8 @@ pub struct Served {
     pub encrypted: bool,
     /// RTSP.
     pub rtsp: String,
+    /// RTSP inside TLS, where it is.
+    pub rtsps: Option<String>,
 }
 
 /// What else the configuration of this service says of it.
@@ -120,6 +122,8 @@ pub struct Engine {
     started: SystemTime,
     /// Where RTSP is served.
     rtsp: String,
+    /// Whether RTSP is served inside TLS too.
+    rtsps: bool,
     /// By which the service is known there to itself.
     own_pass: String,
     /// Paths that were made for an entry that is a regular expression, and the entry.
@@ -161,6 +165,12 @@ impl Engine {
         let given = given
             .with("rtspAddress", text(served.rtsp.clone()))
             .with("rtspTransports", Value::Texts(vec!["tcp".into(), "udp".into()]));
+        let given = match &served.rtsps {
+            Some(address) => {
+                given.with("rtspEncryption", text("optional".into())).with("rtspsAddress", text(address.clone()))
+            }
+            None => given,
+        };
         let (empty, Allowed { file, api_hooks }) = (Conf::new(given), allowed);
         let in_file = file.as_deref().map(|file| file::load(&empty, file)).transpose()?.map(Arc::new);
         Ok(Self {
@@ -171,6 +181,7 @@ impl Engine {
             turn: Turn::default(),
             started: SystemTime::now(),
             rtsp: served.rtsp,
+            rtsps: served.rtsps.is_some(),
             own_pass: Uuid::new_v4().to_string(),
             matched: Mutex::default(),
             applied: Mutex::default(),
@@ -184,6 +195,11 @@ impl Engine {
     /// `info`.
     pub fn info(&self) -> Info {
         Info { version: VERSION, started: Moment(self.started) }
+    }
+
+    /// Whether RTSP is served inside TLS too.
+    pub fn serves_rtsps(&self) -> bool {
+        self.rtsps
     }
 
     /// `auth/jwks/refresh`: the keys of tokens are fetched again when the next one comes.

@@ -8,6 +8,7 @@ use super::{
     Answer, List, Moment, Page, Refusal,
     apply::{device, is_plain},
     config::present,
+    sessions::session_word,
 };
 use crate::{
     command::Gateway,
@@ -120,10 +121,11 @@ fn describe(gateway: &Gateway, conf: &Conf, name: String, conf_name: String, set
     let since = status.as_ref().filter(|_| stream.is_some()).and_then(|status| status.streaming_since).map(Moment);
     let mut sessions = gateway.paths.rtsp().sessions();
     sessions.retain(|session| session.path == name);
-    sessions.sort_by_key(|session| session.id.to_string());
+    // By type, then by id: those outside of TLS come first.
+    sessions.sort_by_key(|session| (session.secure, session.id.to_string()));
     let ends = |state| {
         let sessions = sessions.iter().filter(move |session| session.state == state);
-        sessions.map(|session| End { kind: "rtspSession", id: session.id.to_string() })
+        sessions.map(|session| End { kind: session_word(session.secure), id: session.id.to_string() })
     };
     let readers: Vec<_> = ends(SessionState::Reads).collect();
     let (received, sent) = match &stream {

@@ -52,7 +52,7 @@ pub struct Session {
     path: String,
     query: String,
     user: String,
-    user_agent: &'static str,
+    user_agent: String,
     transport: Option<&'static str>,
     profile: Option<&'static str>,
     conns: [Uuid; 1],
@@ -104,8 +104,7 @@ impl From<SessionInfo> for Session {
             path: info.path,
             query: info.query,
             user: info.user,
-            // gst-rtsp-server does not let us see it.
-            user_agent: "",
+            user_agent: info.user_agent,
             transport: info.transport.map(|transport| match transport {
                 Transport::Tcp => "TCP",
                 Transport::Udp => "UDP",
@@ -138,34 +137,42 @@ impl From<SessionInfo> for Session {
     }
 }
 
-/// The RTSP connections, the oldest first.
-pub fn connections(gateway: &Gateway, page: Page) -> List<Connection> {
+/// What a session is called.
+pub(super) fn session_word(secure: bool) -> &'static str {
+    if secure { "rtspsSession" } else { "rtspSession" }
+}
+
+/// The RTSP connections inside TLS, or the others, the oldest first.
+pub fn connections(gateway: &Gateway, secure: bool, page: Page) -> List<Connection> {
     let mut all = gateway.paths.rtsp().connections();
+    all.retain(|info| info.secure == secure);
     all.sort_by_key(|info| info.created);
-    page.of(all.into_iter().map(Into::into).collect())
+    page.of(all).map(Into::into)
 }
 
 /// One of them. Error: there is none.
-pub fn connection(gateway: &Gateway, id: Uuid) -> Answer<Connection> {
-    let found = gateway.paths.rtsp().connections().into_iter().find(|info| info.id == id);
+pub fn connection(gateway: &Gateway, secure: bool, id: Uuid) -> Answer<Connection> {
+    let found = gateway.paths.rtsp().connections().into_iter().find(|info| info.id == id && info.secure == secure);
     found.map(Into::into).ok_or(Refusal::NotFound("connection not found"))
 }
 
-/// The RTSP sessions, the oldest first.
-pub fn sessions(gateway: &Gateway, page: Page) -> List<Session> {
+/// The RTSP sessions inside TLS, or the others, the oldest first.
+pub fn sessions(gateway: &Gateway, secure: bool, page: Page) -> List<Session> {
     let mut all = gateway.paths.rtsp().sessions();
+    all.retain(|info| info.secure == secure);
     all.sort_by_key(|info| info.created);
-    page.of(all.into_iter().map(Into::into).collect())
+    page.of(all).map(Into::into)
 }
 
 /// One of them. Error: there is none.
-pub fn session(gateway: &Gateway, id: Uuid) -> Answer<Session> {
-    let found = gateway.paths.rtsp().sessions().into_iter().find(|info| info.id == id);
+pub fn session(gateway: &Gateway, secure: bool, id: Uuid) -> Answer<Session> {
+    let found = gateway.paths.rtsp().sessions().into_iter().find(|info| info.id == id && info.secure == secure);
     found.map(Into::into).ok_or(Refusal::NotFound("session not found"))
 }
 
 /// Ends a session and closes its connection. Error: there is none.
-pub async fn kick(gateway: &Gateway, id: Uuid) -> Answer<()> {
+pub async fn kick(gateway: &Gateway, secure: bool, id: Uuid) -> Answer<()> {
+    session(gateway, secure, id)?;
     let rtsp = gateway.paths.rtsp();
     let kicked = spawn_blocking(move || rtsp.kick(id)).await.unwrap_or(false);
     if kicked { Ok(()) } else { Err(Refusal::NotFound("session not found")) }

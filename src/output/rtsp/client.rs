@@ -162,6 +162,7 @@ impl State {
                     transport: Transport::Udp,
                     session,
                     query: known.query.clone(),
+                    secure: known.secure,
                 },
                 sent,
             )

@@ -45,6 +45,10 @@ pub(super) struct Connection {
     pub(super) sessions: Vec<Session>,
     pub(super) id: Uuid,
     pub(super) created: SystemTime,
+    /// Inside TLS.
+    pub(super) secure: bool,
+    /// What its program calls itself.
+    pub(super) user_agent: String,
 }
 
 /// A session of a connection, from its first SETUP on.
@@ -120,7 +124,7 @@ impl State {
         }
         let known = lock(&self.connections).remove(&connection);
         if let Some(known) = &known {
-            self.tell(ReaderEvent::Disconnected(known.id));
+            self.tell(ReaderEvent::Disconnected(known.id, known.secure));
         }
         // They would stay in the pool until they time out.
         for session in known.iter().flat_map(|known| &known.sessions).filter_map(|known| known.session.upgrade()) {
@@ -166,6 +170,11 @@ impl State {
             }
             accepted => accepted?,
         };
+        self.take_in(socket, remote, false)
+    }
+
+    /// Somebody who is connected, inside TLS or not. Only on the server's thread: it pairs the connection with its number.
+    pub(super) fn take_in(&self, socket: TcpStream, remote: SocketAddr, secure: bool) -> io::Result<()> {
         if self.stopping.load(Ordering::Acquire) {
             return Ok(());
         }
@@ -190,8 +199,10 @@ impl State {
             sessions: Vec::new(),
             id: Uuid::new_v4(),
             created: SystemTime::now(),
+            secure,
+            user_agent: String::new(),
         };
-        let event = ReaderEvent::Connected(known.id);
+        let event = ReaderEvent::Connected(known.id, secure);
         lock(&self.connections).insert(id, known);
         self.tell(event);
         let handed = self.server.transfer_connection(socket, &remote.ip().to_string(), i32::from(remote.port()), None);

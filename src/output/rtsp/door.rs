@@ -12,7 +12,10 @@ use std::{
 use base64::{Engine, prelude::BASE64_STANDARD};
 use gst::{
     glib,
-    glib::{subclass::prelude::*, translate::ToGlibPtr},
+    glib::{
+        subclass::prelude::*,
+        translate::{IntoGlib, ToGlibPtr},
+    },
 };
 use gst_rtsp::{RTSPAuthMethod, RTSPAuthParam, RTSPHeaderField, RTSPMethod, RTSPStatusCode};
 use gst_rtsp_server::{RTSPContext, prelude::*, subclass::prelude::*};
@@ -53,6 +56,9 @@ mod imp {
             let (Some(state), URL) = (state, question.as_str()) else { return true };
             let method = method(context);
             let publishes = method == RTSPMethod::ANNOUNCE;
+            if method == RTSPMethod::SETUP && state.would_leak(context) {
+                return answer(context, RTSPStatusCode::UnsupportedTransport, &[]);
+            }
             // Whoever has a session has been asked.
             let asked = publishes
                 || method == RTSPMethod::DESCRIBE
@@ -92,6 +98,17 @@ impl Door {
 }
 
 impl State {
+    /// Whether what came inside TLS is to leave outside of it: in packets of its own. Also notes who asks.
+    fn would_leak(&self, context: &RTSPContext) -> bool {
+        let connection = context.client().and_then(|client| self.connection_of(client));
+        let mut connections = lock(&self.connections);
+        let Some(known) = connection.and_then(|(connection, _)| connections.get_mut(&connection)) else { return false };
+        known.user_agent = header(context, RTSPHeaderField::UserAgent).unwrap_or_default();
+        let ways = header(context, RTSPHeaderField::Transport).unwrap_or_default();
+        known.secure
+            && !ways.split(',').all(|way| way.split(';').next().is_some_and(|way| way.trim().ends_with("/TCP")))
+    }
+
     /// Whether whoever asks may have this path; if not, it is answered.
     fn lets_in(&self, context: &RTSPContext, publishes: bool) -> bool {
         let Some(publishers) = self.publishers.get() else { return true };
@@ -182,4 +199,18 @@ fn field(field: &RTSPAuthParam) -> Option<(String, String)> {
     // SAFETY: the field lives for as long as it is borrowed.
     let (name, value) = unsafe { ((*field).name, (*field).value) };
     Some((text(name)?.to_ascii_lowercase(), text(value)?))
+}
+
+/// A header of a request.
+#[allow(unsafe_code, reason = "the bindings have no getter for them")]
+fn header(context: &RTSPContext, field: RTSPHeaderField) -> Option<String> {
+    let request = context.request()?;
+    let mut value = std::ptr::null_mut();
+    // SAFETY: the request lives for as long as it is borrowed, and what is found in it belongs to it.
+    unsafe {
+        let message: *mut gst_rtsp::ffi::GstRTSPMessage = request.to_glib_none().0;
+        let found = gst_rtsp::ffi::gst_rtsp_message_get_header(message, field.into_glib(), &mut value, 0);
+        let found = found == gst_rtsp::ffi::GST_RTSP_OK && !value.is_null();
+        found.then(|| CStr::from_ptr(value).to_string_lossy().into_owned())
+    }
 }

@@ -144,6 +144,8 @@ pub struct ReaderInfo {
     pub session: Uuid,
     /// The query of its URL.
     pub query: String,
+    /// Inside TLS.
+    pub secure: bool,
 }
 
 /// Somebody came or went.
@@ -153,10 +155,10 @@ pub enum ReaderEvent {
     Joined(ReaderInfo),
     /// It plays no more.
     Left(ReaderInfo),
-    /// A connection was accepted; its [`ConnectionInfo::id`].
-    Connected(Uuid),
+    /// A connection was accepted; its [`ConnectionInfo::id`], and whether it is inside TLS.
+    Connected(Uuid, bool),
     /// It is closed.
-    Disconnected(Uuid),
+    Disconnected(Uuid, bool),
 }
 
 /// Locks plain data that is valid after every statement, so that a panic elsewhere under the lock harms nobody.

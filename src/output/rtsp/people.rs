@@ -36,6 +36,8 @@ pub struct ConnectionInfo {
     pub created: SystemTime,
     /// The other end.
     pub remote: SocketAddr,
+    /// Inside TLS.
+    pub secure: bool,
     /// Its newest session.
     pub session: Option<Uuid>,
     /// Bytes of RTP packets that were written into it. What RTSP itself says is not counted.
@@ -55,6 +57,10 @@ pub struct SessionInfo {
     pub connection: Uuid,
     /// The other end of that.
     pub remote: SocketAddr,
+    /// Inside TLS.
+    pub secure: bool,
+    /// What its program calls itself.
+    pub user_agent: String,
     /// The path it was set up for.
     pub path: String,
     /// The query of its URL.
@@ -100,6 +106,7 @@ impl RtspServer {
                 id: known.id,
                 created: known.created,
                 remote: known.remote,
+                secure: known.secure,
                 session: own.max_by_key(|session| session.created).map(|session| session.id),
                 bytes_sent: in_it.clone().map(|session| session.bytes_sent).sum(),
                 bytes_received: in_it.map(|session| session.bytes_received).sum(),
@@ -124,6 +131,8 @@ impl RtspServer {
                     created: own.created,
                     connection: known.id,
                     remote: known.remote,
+                    secure: known.secure,
+                    user_agent: known.user_agent.clone(),
                     path: own.path.clone(),
                     query: own.query.clone(),
                     user: known.user.clone(),

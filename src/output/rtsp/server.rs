@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    net::{SocketAddr, TcpListener},
+    net::{SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc, Condvar, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -161,6 +161,16 @@ impl RtspServer {
             frames_sent: mount.frames_sent.load(Ordering::Relaxed),
             packet_bytes_sent: mount.packet_bytes_sent.load(Ordering::Relaxed),
         }
+    }
+
+    /// Takes over a connection that came inside TLS from `remote`, in a while. Nothing flows beside it.
+    pub fn adopt(&self, socket: TcpStream, remote: SocketAddr) {
+        let state = Arc::clone(&self.state);
+        self.state.later(move || {
+            if let Err(error) = state.take_in(socket, remote, true) {
+                tracing::warn!(%remote, %error, "RTSPS connection lost");
+            }
+        });
     }
 
     /// Who comes and goes from now on.

@@ -1,0 +1,98 @@
+//! RTSP inside TLS, with peers that share no code with the service.
+
+use std::{fs, process::Stdio};
+
+use serde_json::json;
+use tokio::{io::AsyncWriteExt, process::Command, time::timeout};
+
+use super::{
+    ask, contract, done, get,
+    shape::check,
+    support::{Camera, PATIENCE, SMALL, Service, configured, peers::ffprobe},
+};
+
+/// A service that speaks it, with a certificate of its own, and a camera.
+async fn start() -> Service {
+    let (folder, file) = configured(SMALL);
+    let root = folder.path().display();
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    fs::write(folder.path().join("cert.pem"), made.cert.pem()).unwrap();
+    fs::write(folder.path().join("key.pem"), made.signing_key.serialize_pem()).unwrap();
+    let ssl = format!("security:\n  ssl: {{ cert_file: {root}/cert.pem, key_file: {root}/key.pem }}\n");
+    let yaml = fs::read_to_string(&file).unwrap().replace("security:\n", &ssl);
+    fs::write(&file, yaml.replace("rtsps_port: 0", "rtsps_enabled: true, rtsps_port: 0")).unwrap();
+    let service = Service::start_in(folder, file).await;
+    service.plug(&Camera::usb(0, "1.1", None)).await;
+    service.streaming("camera0").await;
+    service
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_is_read_inside_tls_and_its_reader_is_told_and_sent_off() {
+    let service = start().await;
+    let address = service.app.rtsps_address().unwrap();
+    let url = format!("rtsps://{address}/camera0");
+    assert_eq!(ffprobe(&url, &["-rtsp_transport", "tcp"]).await.unwrap()["width"], 640);
+    let mut reader = Command::new("ffmpeg")
+        .args(["-v", "error", "-rtsp_transport", "tcp", "-i", &url, "-f", "null", "-"])
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let session = loop {
+        let found = get(&service, "/rtspssessions/list").await;
+        let first = found["items"][0].clone();
+        if first["state"] == "read" && first["outboundBytes"].as_u64() > Some(0) {
+            break first;
+        }
+        assert!(reader.try_wait().unwrap().is_none(), "ffmpeg has ended");
+    };
+    check(&session, &contract::session(), "session");
+    assert!(session["remoteAddr"].as_str().unwrap().starts_with("127.0.0.1:"), "{session}");
+    assert!(session["userAgent"].as_str().unwrap().starts_with("Lavf"), "{session}");
+    let id = session["id"].as_str().unwrap();
+    assert_eq!(get(&service, "/paths/get/camera0").await["readers"], json!([{ "type": "rtspsSession", "id": id }]));
+    check(&get(&service, "/rtspsconns/list").await["items"][0], &contract::connection(), "connection");
+    for plain in ["/rtspsessions/list", "/rtspconns/list"] {
+        assert_eq!(get(&service, plain).await["itemCount"], 0, "{plain}");
+    }
+    assert_eq!(ask(&service, "POST", &format!("/rtspsessions/kick/{id}"), "").await.status, 404);
+    assert_eq!(get(&service, "/config/global/get").await["rtspEncryption"], "optional");
+    done(&service, "POST", &format!("/rtspssessions/kick/{id}"), "").await;
+    timeout(PATIENCE, reader.wait()).await.expect("it is sent off").unwrap();
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_flows_beside_the_connection() {
+    let service = start().await;
+    let address = service.app.rtsps_address().unwrap();
+    let mut peer = Command::new("openssl")
+        .args(["s_client", "-quiet", "-connect", &address.to_string()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let url = format!("rtsps://{address}/camera0/stream=0");
+    let set_up = |number: u32, transport: &str| {
+        format!("SETUP {url} RTSP/1.0\r\nCSeq: {number}\r\nTransport: {transport}\r\n\r\n")
+    };
+    let mut input = peer.stdin.take().unwrap();
+    let ways = "RTP/AVP;unicast;client_port=5000-5001,RTP/AVP/TCP;unicast;interleaved=0-1";
+    input
+        .write_all((set_up(1, ways) + &set_up(2, "RTP/AVP/UDP;unicast;client_port=5000-5001")).as_bytes())
+        .await
+        .unwrap();
+    input.write_all(set_up(3, "RTP/AVP/TCP;unicast;interleaved=0-1").as_bytes()).await.unwrap();
+    let mut output = tokio::io::BufReader::new(peer.stdout.take().unwrap());
+    let (mut statuses, mut line) = (Vec::new(), String::new());
+    while statuses.len() < 3 {
+        line.clear();
+        let read = tokio::io::AsyncBufReadExt::read_line(&mut output, &mut line);
+        assert!(timeout(PATIENCE, read).await.expect("a reply").unwrap() > 0, "only {statuses:?}");
+        statuses.extend(line.strip_prefix("RTSP/1.0 ").map(|status| status[..3].to_owned()));
+    }
+    assert_eq!(statuses, ["461", "461", "200"]);
+    service.stop().await;
+}

@@ -18,7 +18,7 @@ use camera_service::{
     frame::{Codec, Format},
     media::{self, launch::LaunchFiles, sample},
     mode::Rate,
-    output::recorder::{Bounds, RecordingFormat, Segment, SegmentEnd, Target, extension},
+    output::recorder::{Bounds, RecordingFormat, Segment, SegmentEnd, Syncs, Target, extension},
     stream::{Join, Limits, Stream},
 };
 use gst::prelude::*;
@@ -74,7 +74,7 @@ fn record(format: RecordingFormat, film: &[(bool, Bytes)], times: usize, folder:
     }
     stream.close();
     let file = folder.join(format!("{format}.{}", extension(format)));
-    let target = Target { file: file.clone(), mark: None, format };
+    let target = Target { file: file.clone(), mark: None, format, syncs: Syncs::default() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let (before, written_before) = (processor(), handed_over());
     let mut segment = Segment::start(target, frames, &LaunchFiles::default(), Bounds::default()).unwrap();

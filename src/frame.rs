@@ -9,6 +9,9 @@ use bytes::Bytes;
 
 use crate::mode::Rate;
 
+/// Where one bucket of a histogram of frames' ages ends and the next begins, in seconds: a frame at 30 a second has 0.033.
+pub const FRAME_AGES: [f64; 11] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.033, 0.05, 0.1, 0.2, 0.5, 1.0];
+
 /// How the pictures of a stream are coded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Codec {

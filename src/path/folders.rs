@@ -22,7 +22,7 @@ use super::room::{Room, Rooms, no_room};
 use crate::{
     error::{Error, Kind, Result},
     output::{
-        recorder::{self, Mark, Note, RecordingFormat, Target},
+        recorder::{self, Mark, Note, RecordingFormat, Syncs, Target},
         snapshot::{self, Picture},
         storage::{self, FileName, InUse, NamePattern, Uses},
     },
@@ -62,6 +62,7 @@ pub(super) enum Which {
 pub struct Doors {
     first: Door,
     fallback: Door,
+    syncs: Syncs,
 }
 
 #[derive(Clone, Debug)]
@@ -74,11 +75,16 @@ struct Door {
 impl Default for Doors {
     fn default() -> Self {
         let door = || Door { questions: Arc::new(Semaphore::new(QUESTIONS)), late: Arc::default() };
-        Self { first: door(), fallback: door() }
+        Self { first: door(), fallback: door(), syncs: Syncs::default() }
     }
 }
 
 impl Doors {
+    /// How long the disks of recordings took to have what was written.
+    pub fn syncs(&self) -> &Syncs {
+        &self.syncs
+    }
+
     fn of(&self, which: Which) -> &Door {
         match which {
             Which::First => &self.first,
@@ -149,7 +155,7 @@ impl Folders {
     }
 
     async fn try_recording(&self, which: Which, note: Note, format: RecordingFormat) -> Result<NewRecording> {
-        let (pattern, uses) = (self.pattern.clone(), self.uses.clone());
+        let (pattern, uses, syncs) = (self.pattern.clone(), self.uses.clone(), self.doors.syncs.clone());
         // Whoever asks for a name gets that one file, whichever folder it is in. A disk that hangs is not asked.
         let others: Vec<_> = match self.doors.of(which.other()).late.load(Ordering::Relaxed) {
             true => Vec::new(),
@@ -158,7 +164,7 @@ impl Folders {
         let make = move |folder: &Path| {
             let free = |name: &FileName| others.iter().all(|other| !other.join(name.as_str()).exists());
             let names = pattern.names(&note.path, note.started.into(), recorder::extension(format)).filter(free);
-            let (target, written) = reserve(folder, names, &note, format, &uses)?;
+            let (target, written) = reserve(folder, names, &note, format, (&uses, syncs))?;
             Ok(NewRecording { target, written, folder: which })
         };
         // Too late, it is nobody's.
@@ -217,7 +223,7 @@ fn reserve(
     names: impl Iterator<Item = FileName>,
     note: &Note,
     format: RecordingFormat,
-    uses: &Uses,
+    (uses, syncs): (&Uses, Syncs),
 ) -> Result<(Target, InUse)> {
     for name in names {
         let file = folder.join(name.as_str());
@@ -227,7 +233,7 @@ fn reserve(
         // The mark comes first: at no moment is there a file that nobody would find.
         let mark = Mark::put(&file, note)?;
         match storage::reserve(folder, [name], uses) {
-            Ok((file, written)) => return Ok((Target { file, mark: Some(mark), format }, written)),
+            Ok((file, written)) => return Ok((Target { file, mark: Some(mark), format, syncs }, written)),
             Err(error) => {
                 mark.remove();
                 if !matches!(error.kind(), Kind::InvalidParams { .. }) {

@@ -1,7 +1,12 @@
 //! Pictures of paths, stored or handed out: how many at once, and what an on-demand path does for one.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
+use prometheus_client::metrics::histogram::Histogram;
 use tokio::{sync::Semaphore, task::spawn_blocking};
 
 use super::{PathEvent, Paths, task};
@@ -41,12 +46,14 @@ pub(super) struct Shots {
     pub counters: Arc<Counters>,
     places: Arc<Semaphore>,
     hands: Arc<Semaphore>,
+    took: Histogram,
 }
 
 impl Default for Shots {
     fn default() -> Self {
         let (places, hands) = (Arc::new(Semaphore::new(PLACES)), Arc::new(Semaphore::new(HANDS)));
-        Self { counters: Arc::default(), places, hands }
+        let took = Histogram::new([0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0]);
+        Self { counters: Arc::default(), places, hands, took }
     }
 }
 
@@ -83,6 +90,11 @@ impl Paths {
         self.0.shots.counters.now()
     }
 
+    /// How long they took, from the request to the picture, in seconds; the start of a path that did not run included.
+    pub fn snapshot_times(&self) -> &Histogram {
+        &self.0.shots.took
+    }
+
     async fn shoot<T: Send + 'static>(
         &self,
         name: &str,
@@ -98,6 +110,7 @@ impl Paths {
             let message = format!("{PLACES} snapshots are under way");
             return Err(Error::new(Kind::RateLimited { retry_after: COME_AGAIN }, message));
         };
+        let began = Instant::now();
         let demand = demands.look();
         let pictures = task::streaming(&mut status, deadline).await?.pictures;
         // Before it has its turn: those who ask at the same time look together.
@@ -108,6 +121,8 @@ impl Paths {
             let _kept = (place, hand, demand);
             then(look.picture(request, &caption)?)
         });
-        taken.await.map_err(|error| Error::with_source(Kind::Internal, "a snapshot failed", error))?
+        let taken = taken.await.map_err(|error| Error::with_source(Kind::Internal, "a snapshot failed", error))?;
+        shots.took.observe(began.elapsed().as_secs_f64());
+        taken
     }
 }

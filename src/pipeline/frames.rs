@@ -10,14 +10,12 @@ use prometheus_client::metrics::histogram::Histogram;
 
 use crate::{
     error::{Error, Result},
-    frame::Codec,
+    frame::{Codec, FRAME_AGES},
     media,
 };
 
 /// Smallest JPEG that can be a picture. What cameras send in trouble is shorter, or has no end.
 const SMALLEST_JPEG: usize = 128;
-/// Where one bucket of [`Counters::delay`] ends and the next begins, in seconds: a frame at 30 a second has 0.033.
-const DELAYS: [f64; 11] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.033, 0.05, 0.1, 0.2, 0.5, 1.0];
 /// What a timestamp that does not advance is moved by, from the frame before it: one tick of the 90 kHz clock of RTP
 /// and a little more.
 const TIME_STEP: Duration = Duration::from_micros(20);
@@ -41,7 +39,7 @@ struct Delay(Histogram);
 
 impl Default for Delay {
     fn default() -> Self {
-        Self(Histogram::new(DELAYS))
+        Self(Histogram::new(FRAME_AGES))
     }
 }
 

@@ -133,6 +133,11 @@ async fn every_name_of_mediamtx_is_there_with_and_without_anybody_to_count() {
     assert!(own.1 > 0.0);
     let buckets = &scraped["camera_service_frame_delay_seconds_bucket"];
     assert!(buckets.iter().any(|(labels, count)| labels["le"] == "+Inf" && *count > 0.0), "{buckets:?}");
+    assert!(scraped["camera_service_rtsp_frame_age_seconds_count"][0].1 > 0.0);
+    assert!(scraped.contains_key("camera_service_recording_sync_seconds_count"));
+    assert!(scraped.contains_key("camera_service_snapshot_seconds_count"));
+    let queues = &scraped["camera_service_queue_overflows_total"];
+    assert!(queues.iter().any(|(labels, _)| labels["queue"] == "sockets"), "{queues:?}");
     assert!(scraped["camera_service_disk_free_bytes"].iter().all(|(_, bytes)| *bytes > 0.0));
     assert!(scraped["camera_service_frames_dropped_total"].iter().any(|(labels, _)| labels["reason"] == "broken_jpeg"));
 

@@ -1,11 +1,14 @@
 //! This service's own metrics: what MediaMTX has no names for.
 
-use std::fmt::{self, Error};
+use std::{
+    fmt::{self, Error},
+    sync::atomic::Ordering,
+};
 
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric, text::encode_registry},
-    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
+    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge, histogram::Histogram},
     registry::Registry,
 };
 
@@ -23,7 +26,27 @@ pub(super) async fn text(gateway: &Gateway) -> String {
         // A folder that is gone has no room; health tells of it.
         Ok(folders.into_iter().filter_map(|(name, folder)| Some((name, storage::space(&folder).ok()?))).collect())
     });
-    let look = Look { paths: gateway.paths.list(), spaces: spaces.await.unwrap_or_default() };
+    let snapshots = gateway.paths.snapshot_counts();
+    let clients = &gateway.clients;
+    let look = Look {
+        paths: gateway.paths.list(),
+        spaces: spaces.await.unwrap_or_default(),
+        times: vec![
+            ("rtsp_frame_age", "Age of frames, from capture: when RTSP readers are handed them.", {
+                gateway.paths.rtsp().handed().clone()
+            }),
+            ("snapshot", "From the request for a snapshot to the picture.", gateway.paths.snapshot_times().clone()),
+            ("recording_sync", "How long the disk took to have what was recorded.", {
+                gateway.folders.doors.syncs().histogram().clone()
+            }),
+        ],
+        overflows: vec![
+            ("sockets", clients.sockets.refused()),
+            ("connections", clients.connections.refused()),
+            ("notifications", clients.dropped_slow.load(Ordering::Relaxed)),
+            ("snapshots", snapshots.refused),
+        ],
+    };
     let mut registry = Registry::default();
     registry.register_collector(Box::new(look));
     let mut text = String::new();
@@ -38,6 +61,8 @@ pub(super) async fn text(gateway: &Gateway) -> String {
 struct Look {
     paths: Vec<PathStatus>,
     spaces: Vec<(&'static str, Space)>,
+    times: Vec<(&'static str, &'static str, Histogram)>,
+    overflows: Vec<(&'static str, u64)>,
 }
 
 impl fmt::Debug for Look {
@@ -64,6 +89,15 @@ impl Collector for Look {
             path.counters.delay().encode(delays.encode_family(&labels)?)?;
         }
         self.recording(&mut to)?;
+        for (name, help, times) in &self.times {
+            let name = format!("camera_service_{name}_seconds");
+            times.encode(to.encode_descriptor(&name, help, None, MetricType::Histogram)?)?;
+        }
+        let help = "What was refused or dropped because a queue was full.";
+        let mut overflows = to.encode_descriptor("camera_service_queue_overflows", help, None, MetricType::Counter)?;
+        for (queue, count) in &self.overflows {
+            ConstCounter::new(*count).encode(overflows.encode_family(&[("queue", *queue)])?)?;
+        }
         self.disks(&mut to)
     }
 }

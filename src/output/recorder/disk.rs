@@ -11,8 +11,10 @@ use std::{
         mpsc::{self, RecvTimeoutError},
     },
     thread,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
+
+use prometheus_client::metrics::histogram::Histogram;
 
 use super::{Mark, muxer::Muxer, repair};
 use crate::{
@@ -52,13 +54,35 @@ fn in_place(path: &Path, disk: &File) -> Result<()> {
     }
 }
 
+/// How long the disk took to have what was written to it, in seconds. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct Syncs(Histogram);
+
+impl Default for Syncs {
+    fn default() -> Self {
+        Self(Histogram::new([0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0]))
+    }
+}
+
+impl Syncs {
+    /// For those who show it.
+    pub fn histogram(&self) -> &Histogram {
+        &self.0
+    }
+}
+
 /// Sees what is written onto the disk until it is dropped, on a thread of its own: a sync may take seconds. Then a
 /// power cut costs the part that is being written and no earlier one.
 pub(super) struct Syncing(#[expect(dead_code, reason = "its end is the message")] mpsc::Sender<()>);
 
 impl Syncing {
     /// Begins. `failed` is told once if the disk does not take what was written, or the file is not in its place. Error: the thread cannot be made.
-    pub fn start(path: &Path, disk: Arc<File>, failed: impl FnOnce(Error) + Send + 'static) -> Result<Self> {
+    pub fn start(
+        path: &Path,
+        disk: Arc<File>,
+        syncs: Syncs,
+        failed: impl FnOnce(Error) + Send + 'static,
+    ) -> Result<Self> {
         let (over, is_over) = mpsc::channel();
         let path = path.to_owned();
         let work = move || {
@@ -71,7 +95,10 @@ impl Syncing {
                 if length == safe {
                     continue;
                 }
-                if let Err(error) = disk.sync_data() {
+                let began = Instant::now();
+                let synced = disk.sync_data();
+                syncs.0.observe(began.elapsed().as_secs_f64());
+                if let Err(error) = synced {
                     return failed(disk_error(&path, "is not safe on the disk", error));
                 }
                 if let Err(error) = in_place(&path, &disk) {

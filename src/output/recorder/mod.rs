@@ -22,6 +22,7 @@ use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 pub use crate::config::RecordingFormat;
+pub use disk::Syncs;
 pub use repair::{Repaired, repair};
 pub use unfinished::{Mark, Note, unfinished};
 
@@ -99,6 +100,8 @@ pub struct Target {
     pub mark: Option<Mark>,
     /// The container.
     pub format: RecordingFormat,
+    /// Where it is told how long the disk takes.
+    pub syncs: Syncs,
 }
 
 impl Target {

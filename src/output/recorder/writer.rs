@@ -124,7 +124,7 @@ impl Writer {
         let started = Muxer::start(&request.line, path, request.format, tell, for_muxer).and_then(|muxer| {
             // The name outlives a power cut from now on.
             path.parent().map_or(Ok(()), sync_folder).map_err(|error| disk_error(path, "is not safe", error))?;
-            Ok((muxer, Syncing::start(path, Arc::clone(&disk), failed)?))
+            Ok((muxer, Syncing::start(path, Arc::clone(&disk), request.target.syncs.clone(), failed)?))
         });
         let (muxer, syncing) = started.inspect_err(|_| disk::give_up(path, mark.as_ref()))?;
         Ok(Self {

@@ -14,6 +14,7 @@ use std::{
 
 use gst::{glib, prelude::*};
 use gst_rtsp_server::{RTSPSessionMedia, prelude::*};
+use prometheus_client::metrics::histogram::Histogram;
 
 use super::{
     Opened, ReaderEvent, ReaderInfo, feeder,
@@ -28,7 +29,7 @@ use super::{
 };
 use crate::{
     error::{Error, Kind, Result},
-    media::{launch, sample},
+    media::{self, launch, sample},
     stream::Stream,
 };
 
@@ -40,6 +41,8 @@ pub(super) struct Feed {
     state: Weak<State>,
     media: glib::WeakRef<gst_rtsp_server::RTSPMedia>,
     stream: Arc<Stream>,
+    /// How old frames are when they are handed to readers.
+    handed: Histogram,
     gate: Gate,
     audience: Mutex<Audience>,
     began: Instant,
@@ -89,6 +92,7 @@ impl Feed {
             state: Arc::downgrade(state),
             media: media.downgrade(),
             stream: Arc::clone(&opened.stream),
+            handed: state.handed.clone(),
             gate: Gate::new(),
             audience: Mutex::new(Audience { readers: Vec::new(), idle_since: Some(Instant::now()) }),
             began: Instant::now(),
@@ -308,6 +312,7 @@ impl Feed {
 
     /// A frame is about to go into the media.
     pub(super) fn offer(&self, pts: Duration, key: bool, bytes: usize) {
+        self.handed.observe(media::now().saturating_sub(pts).as_secs_f64());
         let now = self.now().max(1);
         let (mut taking, mut taken) = (0, 0);
         for reader in self.readers() {

@@ -14,6 +14,7 @@ use std::{
 
 use gst::{glib, glib::ControlFlow};
 use gst_rtsp_server::prelude::*;
+use prometheus_client::metrics::histogram::Histogram;
 use tokio::sync::broadcast;
 
 use super::{
@@ -27,6 +28,7 @@ use super::{
 };
 use crate::{
     error::{Error, Kind, Result},
+    frame::FRAME_AGES,
     media::launch::LaunchFiles,
 };
 
@@ -56,6 +58,8 @@ pub(super) struct State {
     /// A connection was closed.
     pub(super) left: Condvar,
     pub(super) stopping: AtomicBool,
+    /// How old frames are when they are handed to readers, in seconds.
+    pub(super) handed: Histogram,
     told: broadcast::Sender<ReaderEvent>,
     pub(super) publishers: OnceLock<Arc<dyn Publishers>>,
     pub(super) publishing: Mutex<Vec<Publisher>>,
@@ -148,6 +152,11 @@ impl RtspServer {
             Some(most) => limits.insert(path, most),
             None => limits.remove(&path),
         };
+    }
+
+    /// How old frames are when they are handed to readers, in seconds from capture.
+    pub fn handed(&self) -> &Histogram {
+        &self.state.handed
     }
 
     /// Who reads `path`, and how much was handed out. All zero if it is not mounted.
@@ -244,6 +253,7 @@ impl State {
             next_connection: AtomicU64::new(0),
             left: Condvar::new(),
             stopping: AtomicBool::new(false),
+            handed: Histogram::new(FRAME_AGES),
             told: broadcast::Sender::new(EVENTS),
             publishers: OnceLock::new(),
             publishing: Mutex::new(Vec::new()),

@@ -15,7 +15,7 @@ use crate::{
     frame::Codec,
     media::launch::LaunchFiles,
     output::{
-        recorder::{Bounds, Segment, Target, extension},
+        recorder::{Bounds, Segment, Syncs, Target, extension},
         test_camera::{TestCamera, output},
     },
     stream::{Join, Limits, Next, Stream},
@@ -35,7 +35,7 @@ fn film_of(bytes: &[u8]) -> Option<Film> {
 }
 
 fn begin(file: PathBuf, format: RecordingFormat, stream: &Arc<Stream>) -> Segment {
-    let (target, frames) = (Target { file, mark: None, format }, stream.subscribe(Join::Ring));
+    let (target, frames) = (Target { file, mark: None, format, syncs: Syncs::default() }, stream.subscribe(Join::Ring));
     Segment::start(target, frames, &LaunchFiles::default(), Bounds::default()).unwrap()
 }
 

@@ -20,11 +20,10 @@ use super::{
 use crate::{
     command::{
         Gateway,
-        v3::{self, Answer, Refusal, moment},
+        v3::{self, Answer, Container, Film, Refusal, moment},
     },
     error::Error,
     mtx::{self, Action},
-    output::playback::{Container, Film},
 };
 
 /// Everything on this port.

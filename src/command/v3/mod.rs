@@ -41,7 +41,7 @@ pub use metrics::{Wanted, metrics};
 pub use moment::Moment;
 pub use page::{List, Page};
 pub use paths::{Path, path_state, path_states, stop_path};
-pub use playback::{film, playable, recorded};
+pub use playback::{Container, Film, film, playable, recorded};
 pub use porter::Porter;
 pub use ports::Ports;
 pub use recordings::{Recording, delete_segment, recording, recordings};

@@ -8,11 +8,13 @@ use std::{
 
 use serde::Serialize;
 
+pub use crate::output::playback::{Container, Film};
+
 use super::{Answer, Moment, Refusal, config::present};
 use crate::{
     command::{Gateway, files::Kind, library::on_disk},
     output::{
-        playback::{Container, Film, Segment, Span, spans},
+        playback::{Segment, Span, spans},
         storage::{self, Index},
     },
 };

@@ -36,7 +36,7 @@ async fn server(reply: impl Fn(&Value) -> (u16, String) + Send + 'static) -> (St
                 let length = head.lines().filter_map(|line| line.split_once(": "));
                 let length =
                     length.filter(|(name, _)| name.eq_ignore_ascii_case("content-length")).map(|(_, n)| n.parse());
-                if body.len() >= length.last().unwrap_or(Ok(0)).unwrap() || read == 0 {
+                if body.len() >= length.next_back().unwrap_or(Ok(0)).unwrap() || read == 0 {
                     break body.to_owned();
                 }
             };

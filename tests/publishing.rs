@@ -307,8 +307,8 @@ async fn a_film_with_b_frames_is_read_pictured_and_recorded_as_it_is() {
         gateway.paths.start_recording("cam", request).await.unwrap();
         let what = format!("{format:?} with {b_frames} B-frames");
         let mut read = pictures(&gateway.url("cam"), &["-rtsp_transport", "tcp"], 45).await.unwrap();
-        // The key frame that answers DESCRIBE may be the one that PLAY begins with.
-        read.dedup_by(|next, picture| next.1 == picture.1);
+        // ffmpeg makes up the times of the first, while it learns how far pictures are moved.
+        read.drain(..6);
         assert_is_part(&read, &original, &what);
 
         let picture = SnapshotRequest { format: SnapshotFormat::Png, quality: 90, max_width: None, max_height: None };

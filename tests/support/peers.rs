@@ -40,7 +40,8 @@ pub async fn pictures(what: &str, arguments: &[&str], most: usize) -> Result<Vec
     let most = most.to_string();
     let to = ["-i", what, "-an", "-frames:v", &most, "-fps_mode", "passthrough", "-enc_time_base", "-1"];
     let text = run("ffmpeg", &[&["-v", "error"], arguments, &to, &["-f", "framemd5", "-"]].concat()).await?;
-    let ticks = text.lines().find_map(|line| line.strip_prefix("#tb 0: 1/")).and_then(|ticks| ticks.parse::<f64>().ok());
+    let ticks =
+        text.lines().find_map(|line| line.strip_prefix("#tb 0: 1/")).and_then(|ticks| ticks.parse::<f64>().ok());
     let ticks = ticks.ok_or("no time base")?;
     let picture = |line: &str| {
         let fields: Vec<_> = line.split(',').map(str::trim).collect();

@@ -15,8 +15,8 @@ pub const FRAME_AGES: [f64; 11] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.033, 0.05,
 /// How the pictures of a stream are coded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Codec {
-    /// H.264 as a byte stream (ITU-T H.264 Annex B), one access unit a frame, parameter sets before every key frame,
-    /// no reordering.
+    /// H.264 as a byte stream (ITU-T H.264 Annex B), one access unit a frame, parameter sets before every key frame.
+    /// Cameras show pictures in the order they are decoded in; streams of others may not (B-frames).
     H264,
     /// Motion JPEG: every frame is a whole JPEG file and a key frame.
     Mjpeg,
@@ -49,9 +49,12 @@ pub struct Format {
 pub struct EncodedFrame {
     /// Position in the stream, from 0, without holes.
     pub seq: u64,
-    /// Time of capture on `CLOCK_MONOTONIC`. All pipelines run on that clock with base time 0, so this is also the
-    /// buffer timestamp, and "now minus `pts`" is the frame's age anywhere.
+    /// When the frame is decoded, on `CLOCK_MONOTONIC`: it advances from frame to frame, so order, age and length are
+    /// told by it. Without B-frames it is the time of capture, and `shown` the same.
     pub pts: Duration,
+    /// When the picture is shown: its time of capture. Not before `pts`, and with B-frames it goes back and forth. All
+    /// pipelines run on that clock with base time 0, so this is also the buffer timestamp.
+    pub shown: Duration,
     /// Whether decoding can begin here.
     pub key: bool,
     /// Time of capture on the wall clock, as it was set at that moment.

@@ -6,6 +6,7 @@ mod support;
 
 use std::{
     net::{IpAddr, Ipv4Addr},
+    path::Path,
     process::Stdio,
     sync::Arc,
     time::Duration,
@@ -26,7 +27,7 @@ use camera_service::{
 };
 use support::{
     PATIENCE,
-    peers::{decode, ffprobe},
+    peers::{assert_is_part, decode, ffprobe, pictures, run},
 };
 use tokio::{
     process::{Child, Command},
@@ -101,6 +102,18 @@ impl Gateway {
             .args([&["-v", "error"], PICTURES, coding, &output].concat())
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap()
+    }
+
+    /// ffmpeg, publishing a file as it is, at the speed it is shown at.
+    fn publish_file(&self, path: &str, file: &Path) -> Child {
+        Command::new("ffmpeg")
+            .args(["-v", "error", "-re", "-i"])
+            .arg(file)
+            .args(["-c", "copy", "-f", "rtsp", "-rtsp_transport", "tcp", &self.url(path)])
+            .stdin(Stdio::null())
             .kill_on_drop(true)
             .spawn()
             .unwrap()
@@ -265,6 +278,51 @@ async fn gstreamer_publishes_too() {
         gateway.frames("cam", 30).await;
         publisher.kill().await.unwrap();
         gateway.status("cam", |status| status.stream.is_none()).await;
+    }
+    gateway.paths.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_film_with_b_frames_is_read_pictured_and_recorded_as_it_is() {
+    let gateway = Gateway::start();
+    let film = gateway.folder.path().join("film.mp4");
+    for (b_frames, format) in [
+        ("2", RecordingFormat::Fmp4),
+        ("2", RecordingFormat::Mp4),
+        ("3", RecordingFormat::Mkv),
+        ("0", RecordingFormat::Mp4),
+    ] {
+        let coding = ["-pix_fmt", "yuv420p", "-c:v", "libx264", "-bf", b_frames, "-g", "30"];
+        let length = ["-v", "error", "-y", "-t", "7"];
+        let made = [&length[..], &PICTURES[1..], &coding, &[film.to_str().unwrap()]].concat();
+        run("ffmpeg", &made).await.unwrap();
+        let original = pictures(film.to_str().unwrap(), &[], 1000).await.unwrap();
+        assert_eq!(original.len(), 210);
+
+        let publisher = gateway.publish_file("cam", &film);
+        // ffmpeg sends at once what was due while it connected. It takes two seconds until that moves no time any more.
+        gateway.frames("cam", 75).await;
+        let before = gateway.paths.status("cam").unwrap().counters.dropped();
+        let request = RecordingRequest { format, limit: None, pre_roll: None, cut_after: None, cut_at: None };
+        gateway.paths.start_recording("cam", request).await.unwrap();
+        let what = format!("{format:?} with {b_frames} B-frames");
+        let mut read = pictures(&gateway.url("cam"), &["-rtsp_transport", "tcp"], 45).await.unwrap();
+        // ffmpeg makes up the times of the first, while it learns how far pictures are moved.
+        read.drain(..6);
+        assert_is_part(&read, &original, &what);
+
+        let picture = SnapshotRequest { format: SnapshotFormat::Png, quality: 90, max_width: None, max_height: None };
+        gateway.paths.snapshot("cam", picture, Caption::default(), None).await.unwrap();
+
+        assert!(end(publisher).await.0);
+        let gone = gateway.status("cam", |status| status.stream.is_none()).await;
+        assert_eq!(gone.counters.dropped(), before, "{what}");
+        let stopped = gateway.paths.stop_recording("cam").await.unwrap();
+        let file = gateway.folder.path().join(&stopped.filename);
+        let recorded = pictures(file.to_str().unwrap(), &[], 1000).await.unwrap();
+        assert!(recorded.len() >= 60, "{what}: {}", recorded.len());
+        assert_eq!(recorded.last().unwrap().1, original.last().unwrap().1, "{what}");
+        assert_is_part(&recorded, &original, &what);
     }
     gateway.paths.close().await;
 }

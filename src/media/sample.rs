@@ -14,13 +14,12 @@ pub fn bytes(buffer: gst::Buffer) -> Result<Bytes> {
     Ok(Bytes::from_owner(mapped))
 }
 
-/// A buffer over the frame's own bytes, stamped with its time of capture.
+/// A buffer over the frame's own bytes, stamped with when it is decoded and when it is shown.
 pub fn buffer(frame: &EncodedFrame) -> gst::Buffer {
     let mut buffer = gst::Buffer::from_slice(frame.data.clone());
-    let time = gst::ClockTime::try_from(frame.pts).ok();
     if let Some(buffer) = buffer.get_mut() {
-        buffer.set_pts(time);
-        buffer.set_dts(time);
+        buffer.set_pts(gst::ClockTime::try_from(frame.shown).ok());
+        buffer.set_dts(gst::ClockTime::try_from(frame.pts).ok());
         if !frame.key {
             buffer.set_flags(gst::BufferFlags::DELTA_UNIT);
         }
@@ -56,12 +55,14 @@ mod tests {
         let frame = EncodedFrame {
             seq: 0,
             pts: Duration::from_millis(40),
+            shown: Duration::from_millis(120),
             key: false,
             captured: SystemTime::UNIX_EPOCH,
             data: data.clone(),
         };
         let buffer = buffer(&frame);
-        assert_eq!(buffer.pts(), Some(gst::ClockTime::from_mseconds(40)));
+        assert_eq!(buffer.pts(), Some(gst::ClockTime::from_mseconds(120)));
+        assert_eq!(buffer.dts(), Some(gst::ClockTime::from_mseconds(40)));
         assert!(buffer.flags().contains(gst::BufferFlags::DELTA_UNIT));
         assert_eq!(buffer.map_readable().unwrap().as_ptr(), data.as_ptr());
     }

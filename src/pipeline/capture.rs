@@ -258,7 +258,7 @@ impl Shared {
     /// Publishes what arrives at the tail, and sends requests for key frames the other way.
     fn deliver(self: &Arc<Self>, tail: &gst_app::AppSink, codec: Codec, plan: &CapturePlan, stream: Arc<Stream>) {
         let (shared, ended) = (Arc::clone(self), Arc::clone(self));
-        let mut frames = Frames::new(codec);
+        let mut frames = if self.guessed { Frames::of_others(codec) } else { Frames::new(codec) };
         let mut key_frames = plan.key_frames_on_demand.then(KeyFrames::default);
         let mut first = true;
         let callbacks = gst_app::AppSinkCallbacks::builder().new_sample(move |tail| {
@@ -274,7 +274,7 @@ impl Shared {
             if first && shared.guessed {
                 stream.found(remote::format(codec, sample.caps()));
             }
-            stream.publish(frame.pts, frame.key, frame.captured, frame.data);
+            stream.publish_shown(frame.pts, frame.shown, frame.key, frame.captured, frame.data);
             if std::mem::take(&mut first) {
                 shared.first_frame();
             }

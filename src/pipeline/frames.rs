@@ -8,6 +8,10 @@ use std::{
 use bytes::Bytes;
 use prometheus_client::metrics::histogram::Histogram;
 
+use super::{
+    order::{Order, Times},
+    remote,
+};
 use crate::{
     error::{Error, Result},
     frame::{Codec, FRAME_AGES},
@@ -16,9 +20,6 @@ use crate::{
 
 /// Smallest JPEG that can be a picture. What cameras send in trouble is shorter, or has no end.
 const SMALLEST_JPEG: usize = 128;
-/// What a timestamp that does not advance is moved by, from the frame before it: one tick of the 90 kHz clock of RTP
-/// and a little more.
-const TIME_STEP: Duration = Duration::from_micros(20);
 
 /// Frames that were left out on their way into a stream, by stage and reason. Written by GStreamer's threads; the runs of
 /// a path add to the same.
@@ -88,6 +89,7 @@ pub(super) fn count(counter: &AtomicU64) {
 #[derive(Debug)]
 pub(super) struct Frame {
     pub pts: Duration,
+    pub shown: Duration,
     pub key: bool,
     pub captured: SystemTime,
     pub data: Bytes,
@@ -96,12 +98,21 @@ pub(super) struct Frame {
 /// Turns the samples of one pipeline run into frames with advancing times, from the first key frame on.
 pub(super) struct Frames {
     codec: Codec,
-    newest: Option<Duration>,
+    order: Order,
+    /// Whether pictures may be shown in another order than they come in.
+    of_others: bool,
+    begun: bool,
 }
 
 impl Frames {
+    /// Of a pipeline in which every picture is shown when it comes.
     pub fn new(codec: Codec) -> Self {
-        Self { codec, newest: None }
+        Self { codec, order: Order::default(), of_others: false, begun: false }
+    }
+
+    /// Of a pipeline that gets what others have encoded, perhaps with B-frames.
+    pub fn of_others(codec: Codec) -> Self {
+        Self { of_others: codec == Codec::H264, ..Self::new(codec) }
     }
 
     /// The frame in this sample. None: it is left out, and counted.
@@ -123,27 +134,22 @@ impl Frames {
             Codec::Mjpeg => true,
             Codec::H264 => !delta && begins_decoding(&data),
         };
-        if self.newest.is_none() && !key {
+        if !self.begun && !key {
             count(&counters.before_key);
             return None;
         }
         let now = media::now();
-        let pts = self.mend(time.map(Duration::from), now, counters);
-        counters.delay.0.observe(now.saturating_sub(pts).as_secs_f64());
-        Some(Frame { pts, key, captured: media::wall_clock(pts), data })
-    }
-
-    /// A time that is there and later than the frame's before it.
-    fn mend(&mut self, time: Option<Duration>, now: Duration, counters: &Counters) -> Duration {
-        let mut pts = time.unwrap_or(now);
-        if let Some(newest) = self.newest.filter(|newest| pts <= *newest) {
-            pts = newest + TIME_STEP;
+        self.begun = true;
+        if key && self.of_others {
+            self.order.look_at(&data, remote::format(self.codec, sample.caps()).rate);
         }
-        if time != Some(pts) {
+        let time = time.map(Duration::from);
+        let Times { pts, shown } = self.order.next(time.unwrap_or(now));
+        if time != Some(shown) {
             count(&counters.times_mended);
         }
-        self.newest = Some(pts);
-        pts
+        counters.delay.0.observe(now.saturating_sub(shown).as_secs_f64());
+        Some(Frame { pts, shown, key, captured: media::wall_clock(shown), data })
     }
 }
 

@@ -12,6 +12,7 @@ mod encoder;
 mod failure;
 mod frames;
 mod modes;
+mod order;
 mod plan;
 mod published;
 mod remote;

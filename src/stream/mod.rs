@@ -107,14 +107,20 @@ impl Stream {
         let _ = self.found.set(format);
     }
 
-    /// Adds a frame and wakes the readers. Never waits for one. After [`Stream::close`] it does nothing.
+    /// Adds a frame that is shown when it is decoded, and wakes the readers. Never waits for one. After
+    /// [`Stream::close`] it does nothing.
     pub fn publish(&self, pts: Duration, key: bool, captured: SystemTime, data: Bytes) {
+        self.publish_shown(pts, pts, key, captured, data);
+    }
+
+    /// The same for a frame that is shown later than it is decoded.
+    pub fn publish_shown(&self, pts: Duration, shown: Duration, key: bool, captured: SystemTime, data: Bytes) {
         {
             let mut ring = self.lock();
             if ring.closed {
                 return;
             }
-            ring.push(pts, key, captured, data);
+            ring.push(pts, shown, key, captured, data);
         }
         self.published.notify(usize::MAX);
     }

@@ -95,7 +95,7 @@ impl Ring {
         self.keys.get(index).copied()
     }
 
-    pub(super) fn push(&mut self, pts: Duration, key: bool, captured: SystemTime, data: Bytes) {
+    pub(super) fn push(&mut self, pts: Duration, shown: Duration, key: bool, captured: SystemTime, data: Bytes) {
         let seq = self.end();
         if key {
             self.keys.push_back(seq);
@@ -104,7 +104,7 @@ impl Ring {
         self.bytes_published += data.len() as u64;
         self.newest_at = Some(Instant::now());
         self.delay = captured.elapsed().unwrap_or_default();
-        self.frames.push_back(EncodedFrame { seq, pts, key, captured, data });
+        self.frames.push_back(EncodedFrame { seq, pts, shown, key, captured, data });
         self.trim();
     }
 

@@ -32,6 +32,37 @@ pub async fn length(file: &Path) -> f64 {
     last.split(',').filter_map(|seconds| seconds.parse::<f64>().ok()).sum()
 }
 
+/// A decoded picture: when it is shown, in seconds, and its hash.
+pub type Picture = (f64, String);
+
+/// The pictures of a file or URL, up to so many, as ffmpeg decodes and shows them.
+pub async fn pictures(what: &str, arguments: &[&str], most: usize) -> Result<Vec<Picture>, String> {
+    let most = most.to_string();
+    let to = ["-i", what, "-an", "-frames:v", &most, "-fps_mode", "passthrough", "-enc_time_base", "-1"];
+    let text = run("ffmpeg", &[&["-v", "error"], arguments, &to, &["-f", "framemd5", "-"]].concat()).await?;
+    let ticks =
+        text.lines().find_map(|line| line.strip_prefix("#tb 0: 1/")).and_then(|ticks| ticks.parse::<f64>().ok());
+    let ticks = ticks.ok_or("no time base")?;
+    let picture = |line: &str| {
+        let fields: Vec<_> = line.split(',').map(str::trim).collect();
+        Some((fields.get(2)?.parse::<f64>().ok()? / ticks, (*fields.get(5)?).to_owned()))
+    };
+    Ok(text.lines().filter(|line| !line.starts_with('#')).filter_map(picture).collect())
+}
+
+/// Holds these pictures against those of a film at 30 a second: the same, in the same order, none left out, each shown
+/// when it is in the film. A network's jitter moves the times a little.
+pub fn assert_is_part(pictures: &[Picture], film: &[Picture], what: &str) {
+    let hashes = |pictures: &[Picture]| pictures.iter().map(|(_, hash)| hash.clone()).collect::<Vec<_>>();
+    let (of_film, own) = (hashes(film), hashes(pictures));
+    let begin = of_film.iter().position(|hash| own.first() == Some(hash));
+    let begin = begin.unwrap_or_else(|| panic!("{what}: begins with no picture of the film"));
+    let places: Vec<_> = own.iter().map(|hash| of_film.iter().position(|other| other == hash)).collect();
+    assert!(of_film[begin..].starts_with(&own), "{what}: pictures {places:?}");
+    let intervals: Vec<_> = pictures.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
+    assert!(intervals.iter().all(|interval| (interval - 1.0 / 30.0).abs() < 0.005), "{what}: {intervals:?}");
+}
+
 /// Runs a program to its end: what it prints, or what it complains of.
 pub async fn run(program: &str, arguments: &[&str]) -> Result<String, String> {
     let child = Command::new(program).args(arguments).kill_on_drop(true).output();

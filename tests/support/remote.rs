@@ -8,6 +8,10 @@ use gst_rtsp_server::prelude::*;
 /// A live test pattern as H.264, with a key frame every ten.
 pub const H264: &str = "videotestsrc is-live=true ! video/x-raw,width=320,height=240,framerate=25/1 ! \
                         x264enc tune=zerolatency speed-preset=ultrafast key-int-max=10 ! rtph264pay name=pay0";
+/// A test pattern with three B-frames in a row, of which one is a reference of the others.
+pub const B_FRAMES: &str = "videotestsrc is-live=true ! video/x-raw,width=320,height=240,framerate=30/1 ! \
+                            x264enc bframes=3 b-pyramid=true b-adapt=false speed-preset=ultrafast rc-lookahead=4 \
+                            key-int-max=30 ! video/x-h264,profile=main ! rtph264pay name=pay0";
 /// The same as Motion JPEG, and a tone beside it.
 pub const MJPEG: &str = "audiotestsrc is-live=true ! mulawenc ! rtppcmupay name=pay0 videotestsrc is-live=true ! \
                          video/x-raw,format=I420,width=320,height=240,framerate=25/1 ! jpegenc ! rtpjpegpay name=pay1";

@@ -70,12 +70,12 @@ impl Muxer {
     /// Hands over a frame, timed from `first`, the PTS that the file begins with. What the muxer says about it is told
     /// to `ends`.
     pub fn push(&self, frame: &EncodedFrame, first: Duration) {
-        let since = gst::ClockTime::try_from(frame.pts.saturating_sub(first)).ok();
+        let since = |time: Duration| gst::ClockTime::try_from(time.saturating_sub(first)).ok();
         let captured = frame.captured.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let mut buffer = sample::buffer(frame);
         if let Some(buffer) = buffer.get_mut() {
-            buffer.set_pts(since);
-            buffer.set_dts(since);
+            buffer.set_pts(since(frame.shown));
+            buffer.set_dts(since(frame.pts));
             if let Ok(captured) = gst::ClockTime::try_from(captured) {
                 gst::ReferenceTimestampMeta::add(buffer, &self.wall_clock, captured, gst::ClockTime::NONE);
             }

@@ -79,8 +79,8 @@ fn run(feed: &Arc<Feed>, opened: Opened, media: &glib::WeakRef<gst_app::AppSrc>)
             }
             Phase::Idle => {}
             Phase::Starting if frame.key => {
-                feed.open_gate(frame.pts);
-                feed.offer(frame.pts, frame.key, frame.data.len());
+                feed.open_gate(frame.shown);
+                feed.offer(frame.shown, frame.key, frame.data.len());
                 if push(&media, &frame) {
                     phase = Phase::Live;
                 }
@@ -88,7 +88,7 @@ fn run(feed: &Arc<Feed>, opened: Opened, media: &glib::WeakRef<gst_app::AppSrc>)
             Phase::Starting => {}
             Phase::Live if feed.is_idle() => phase = Phase::Idle,
             Phase::Live => {
-                feed.offer(frame.pts, frame.key, frame.data.len());
+                feed.offer(frame.shown, frame.key, frame.data.len());
                 push(&media, &frame);
                 if waiting(&media) < BEHIND {
                     behind_since = None;

@@ -122,7 +122,7 @@ impl Look {
             None => true,
             Some(Err(_)) => false,
             Some(Ok(seen)) => {
-                let newer = self.of.stream.newest().is_some_and(|newest| newest.pts > seen.pts);
+                let newer = self.of.stream.newest().is_some_and(|newest| newest.shown > seen.pts);
                 !newer || media::now().saturating_sub(seen.pts) <= FRESH
             }
         }
@@ -144,12 +144,12 @@ impl Look {
             && let Some(frame) = frames.last()
         {
             count(&counters.caught);
-            return Ok(Seen::jpeg(frame.data.clone(), frame.pts, frame.captured, format));
+            return Ok(Seen::jpeg(frame.data.clone(), frame.shown, frame.captured, format));
         }
         let (raw, pts) = picture::decode(launch, format, &frames, deadline)?;
         count(&counters.decoded);
-        let shown = frames.iter().find(|frame| Some(frame.pts) == pts).or(frames.last());
-        let (pts, captured) = shown.map_or((media::now(), SystemTime::now()), |frame| (frame.pts, frame.captured));
+        let shown = frames.iter().find(|frame| Some(frame.shown) == pts).or(frames.last());
+        let (pts, captured) = shown.map_or((media::now(), SystemTime::now()), |frame| (frame.shown, frame.captured));
         Ok(Seen::raw(raw, pts, captured, format))
     }
 
@@ -185,7 +185,7 @@ impl Look {
     /// The camera's JPEG, decoded.
     fn decoded(&self, seen: &Seen, deadline: Instant) -> Result<gst::Sample> {
         let data = seen.jpeg.clone().ok_or_else(|| Error::internal("a picture that is neither raw nor JPEG"))?;
-        let frame = EncodedFrame { seq: 0, pts: seen.pts, key: true, captured: seen.captured, data };
+        let frame = EncodedFrame { seq: 0, pts: seen.pts, shown: seen.pts, key: true, captured: seen.captured, data };
         let (width, height) = seen.size;
         let format = Format { codec: Codec::Mjpeg, width, height, rate: self.of.stream.format().rate };
         let (raw, _) = picture::decode(&self.of.launch, format, &[frame], deadline)?;

@@ -81,6 +81,7 @@ pub(super) fn rtsp(config: &Config) -> RtspSettings {
         session_timeout: config.rtsp.session_timeout,
         idle_timeout: config.rtsp.idle_timeout,
         max_connections: config.rtsp.max_readers as usize,
+        udp_ports: config.rtsp.udp_ports,
         events: Arc::new(|event| match event {
             ReaderEvent::Joined(reader) => {
                 tracing::info!(path = reader.path, remote = %reader.remote, transport = %reader.transport, "a reader came");

@@ -18,6 +18,8 @@ pub struct Rtsp {
     pub idle_timeout: Duration,
     /// Readers at once, all cameras together.
     pub max_readers: u32,
+    /// UDP ports of RTP and RTCP on this machine. None: the system chooses.
+    pub udp_ports: Option<(u16, u16)>,
 }
 
 impl Default for Rtsp {
@@ -27,6 +29,7 @@ impl Default for Rtsp {
             session_timeout: Duration::from_secs(60),
             idle_timeout: Duration::from_secs(20),
             max_readers: 500,
+            udp_ports: None,
         }
     }
 }
@@ -37,5 +40,24 @@ impl Rtsp {
         s.time("session_timeout", &mut self.session_timeout, 5..=3600);
         s.time("idle_timeout", &mut self.idle_timeout, 1..=3600);
         s.number("max_readers", &mut self.max_readers, 1..=100_000);
+        let (mut first, mut last) = self.udp_ports.unwrap_or_default();
+        s.value("udp_first_port", &mut first);
+        s.value("udp_last_port", &mut last);
+        match (first, last) {
+            (0, 0) => self.udp_ports = None,
+            (0, _) | (1.., 0) => s.refuse(
+                "udp_first_port",
+                "stands without its other end",
+                "udp_first_port and udp_last_port, or neither",
+            ),
+            (first, last) if last <= first => {
+                s.refuse(
+                    "udp_last_port",
+                    "leaves no pair of ports",
+                    format!("a port from {} on", first.saturating_add(1)),
+                );
+            }
+            ports => self.udp_ports = Some(ports),
+        }
     }
 }

@@ -331,6 +331,18 @@ async fn without_key_frames_on_demand_readers_begin_in_the_past() {
     }
 }
 
+#[test]
+fn udp_ports_are_those_that_are_configured() {
+    let source = Source::start(H264);
+    let server = Server::with(RtspSettings { udp_ports: Some((20_400, 20_407)), ..RtspSettings::default() });
+    server.server.mount("camera0", source.open());
+    let url = server.url();
+    let readers: Vec<_> = (0..2).map(|_| readers::Raw::set_up_udp(&url)).collect();
+    for (_, ports) in &readers {
+        assert!(ports.iter().all(|port| (20_400..=20_407).contains(port)), "{ports:?}");
+    }
+}
+
 /// A picture that fills the kernel's buffers in a second or two.
 const HEAVY: Kind = Kind { bitrate: 16_000, ..H264 };
 

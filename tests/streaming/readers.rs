@@ -99,6 +99,8 @@ pub struct Raw {
     url: String,
     sequence: u32,
     session: Option<String>,
+    /// What the last SETUP was answered with.
+    pub transport: String,
 }
 
 impl Raw {
@@ -106,7 +108,7 @@ impl Raw {
         let authority = url.trim_start_matches("rtsp://").split('/').next().unwrap();
         let socket = TcpStream::connect(authority).unwrap();
         socket.set_read_timeout(Some(DEADLINE)).unwrap();
-        Self { socket: BufReader::new(socket), url: url.into(), sequence: 0, session: None }
+        Self { socket: BufReader::new(socket), url: url.into(), sequence: 0, session: None, transport: String::new() }
     }
 
     pub fn port(&self) -> u16 {
@@ -129,6 +131,8 @@ impl Raw {
                 status = rest[..3].parse().unwrap();
             } else if let Some(rest) = line.strip_prefix("Content-Length: ") {
                 length = rest.parse().unwrap();
+            } else if let Some(rest) = line.strip_prefix("Transport: ") {
+                self.transport = rest.into();
             } else if let Some(rest) = line.strip_prefix("Session: ") {
                 self.session = Some(rest.split(';').next().unwrap().into());
             } else if line.is_empty() && status != 0 {
@@ -166,6 +170,18 @@ impl Raw {
         let mut raw = Self::connect(url);
         raw.then_set_up();
         raw
+    }
+
+    /// SETUP over UDP; gives our ports.
+    pub fn set_up_udp(url: &str) -> (Self, Vec<u16>) {
+        let mut raw = Self::connect(url);
+        let (_, sdp) = raw.describe();
+        let control = sdp.lines().filter_map(|line| line.strip_prefix("a=control:")).next_back().unwrap().to_owned();
+        let transport = "Transport: RTP/AVP;unicast;client_port=6000-6001\r\n";
+        assert_eq!(raw.request("SETUP", &format!("/{control}"), transport).0, 200);
+        let ports = raw.transport.split(';').find_map(|part| part.strip_prefix("server_port=")).unwrap();
+        let ports = ports.split('-').map(|port| port.parse().unwrap()).collect();
+        (raw, ports)
     }
 
     pub fn then_set_up(&mut self) {

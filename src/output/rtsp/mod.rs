@@ -65,6 +65,8 @@ pub struct RtspSettings {
     pub stall_timeout: Duration,
     /// Connections at a time; more are closed at once. Each has a thread, so this bounds the threads too.
     pub max_connections: usize,
+    /// The first and the last UDP port of ours for RTP and RTCP. `None`: the system chooses.
+    pub udp_ports: Option<(u16, u16)>,
     /// Told when somebody comes and goes. Called on the server's threads: it must be quick and not
     /// panic.
     pub events: Arc<dyn Fn(ReaderEvent) + Send + Sync>,
@@ -79,6 +81,7 @@ impl Default for RtspSettings {
             idle_timeout: Duration::from_secs(20),
             stall_timeout: Duration::from_millis(800),
             max_connections: 512,
+            udp_ports: None,
             events: Arc::new(|_| {}),
         }
     }

@@ -187,6 +187,7 @@ impl Factory {
         let _ = imp.mount.set(Arc::clone(mount));
         factory.set_media_gtype(Media::static_type());
         factory.set_suspend_mode(gst_rtsp_server::RTSPSuspendMode::None);
+        factory.set_address_pool(state.udp_ports.as_ref());
         factory.set_protocols(gst_rtsp::RTSPLowerTrans::TCP | gst_rtsp::RTSPLowerTrans::UDP);
         factory
     }

@@ -299,13 +299,16 @@ async fn a_film_with_b_frames_is_read_pictured_and_recorded_as_it_is() {
         let original = pictures(film.to_str().unwrap(), &[], 1000).await.unwrap();
         assert_eq!(original.len(), 210);
 
+        let what = format!("{format:?} with {b_frames} B-frames");
         let publisher = gateway.publish_file("cam", &film);
         // ffmpeg sends at once what was due while it connected. It takes two seconds until that moves no time any more.
         gateway.frames("cam", 75).await;
+        let stream = gateway.streaming("cam").await.stream.unwrap();
+        let moved = stream.newest_gop().iter().any(|frame| frame.shown != frame.pts);
+        assert_eq!(moved, b_frames != "0", "{what}");
         let before = gateway.paths.status("cam").unwrap().counters.dropped();
         let request = RecordingRequest { format, limit: None, pre_roll: None, cut_after: None, cut_at: None };
         gateway.paths.start_recording("cam", request).await.unwrap();
-        let what = format!("{format:?} with {b_frames} B-frames");
         let mut read = pictures(&gateway.url("cam"), &["-rtsp_transport", "tcp"], 45).await.unwrap();
         // ffmpeg makes up the times of the first, while it learns how far pictures are moved.
         read.drain(..6);

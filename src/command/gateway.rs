@@ -213,7 +213,7 @@ impl Gateway {
     /// Where new files of a kind go.
     pub fn folder(&self, kind: Kind) -> &Path {
         match kind {
-            Kind::Recording => &self.folders.recordings,
+            Kind::Recording => self.paths.folder_of_recordings(),
             Kind::Snapshot => &self.folders.snapshots,
         }
     }

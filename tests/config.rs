@@ -293,6 +293,37 @@ fn a_folder_that_cannot_be_written_to_is_refused() {
 }
 
 #[test]
+fn of_two_folders_of_recordings_one_is_enough() {
+    let base = tempfile::tempdir().unwrap();
+    let (file, path) = (base.path().join("a-file"), base.path().join("config.yaml"));
+    fs::write(&file, "").unwrap();
+    let load = |recordings: &str, fallback: Option<&str>| {
+        let root = base.path().display();
+        let fallback =
+            fallback.map_or(String::new(), |folder| format!("storage: {{ fallback_path: {root}/{folder} }}\n"));
+        let recordings = format!("mediamtx: {{ recordings_path: {root}/{recordings}, snapshots_path: {root}/s }}\n");
+        fs::write(&path, format!("state_directory: {root}/state\n{recordings}{fallback}")).unwrap();
+        Config::load(Some(&path), no_env())
+    };
+    let said = |found: &[Diagnostic]| found.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    // Alone it has to work, and what helps is said.
+    let refused = said(&load("a-file/recordings", None).unwrap_err().0);
+    assert!(refused.contains("mediamtx.recordings_path: cannot be made"), "{refused}");
+    assert!(refused.contains("sudo install -d") && refused.contains("storage.fallback_path"), "{refused}");
+    for (recordings, fallback, key) in [
+        ("a-file/recordings", "fallback", "mediamtx.recordings_path"),
+        ("recordings", "a-file/fallback", "storage.fallback_path"),
+    ] {
+        let loaded = load(recordings, Some(fallback)).unwrap();
+        let warned = said(&loaded.warnings);
+        assert!(loaded.warnings.len() == 1 && warned.contains(&format!("{key}: cannot be made")), "{warned}");
+    }
+    let neither = load("a-file/recordings", Some("a-file/fallback")).unwrap_err();
+    assert_eq!(neither.0.len(), 2, "{neither}");
+    assert!(load("recordings", Some("fallback")).unwrap().warnings.is_empty());
+}
+
+#[test]
 fn all_problems_are_shown_in_the_order_of_the_file() {
     let text = "storage: {warn: 1}\nserver:\n  port: x\nmediamtx:\n  api_url: http://a\n  rtsp_port: 8003\nstreams: {fps: 0}\nlogging: {level: loud}\nserver: {}\n";
     let lines: Vec<usize> = problems(text).iter().map(|problem| at(problem).0).collect();
@@ -381,8 +412,9 @@ fn systemd_names_the_state_directory() {
     let list = format!("{}:/elsewhere", state.display());
     let config = Config::load(None, env(&[("STATE_DIRECTORY", &list)])).unwrap().config;
     assert_eq!(config.state_directory, state);
-    let folders: Vec<_> = config.folders().collect();
-    assert_eq!(folders, [state.clone(), state.join("recordings"), state.join("snapshots")]);
+    assert_eq!(config.folders(), [state.clone(), state.join("snapshots")]);
+    let recordings: Vec<_> = config.folders_of_recordings().collect();
+    assert_eq!(recordings, [("mediamtx.recordings_path", state.join("recordings").as_path())]);
 }
 
 #[test]

@@ -275,3 +275,47 @@ async fn recordings_go_to_the_second_folder_while_the_first_does_not_work() {
     assert!(!second.join(&fallen).exists());
     recorded.service.stop().await;
 }
+
+/// Where the service starts although its first folder does not work, it records to the second, says so, and goes back when
+/// `repair` has made the first one work.
+async fn starts_without(first: &Path, second: &Path, repair: impl FnOnce()) {
+    let extra = format!("storage: {{ warn_percent: 100, block_percent: 100, fallback_path: {} }}\n", second.display());
+    let mut recorded = Recorded::start(first, &extra).await;
+    let fallen = second.join(&recorded.filename);
+    assert!(fallen.exists());
+    recorded.degraded("recordings go to storage.fallback_path").await;
+    repair();
+    recorded.degraded("").await;
+    let device = json!({ "device": "camera0" });
+    recorded.client.call("stop_recording", device.clone()).await.unwrap();
+    plays(&fallen).await;
+    let back = name(&recorded.client.call("start_recording", device).await.unwrap());
+    recorded.frames(60).await;
+    recorded.service.stop().await;
+    plays(&first.join(back)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_folder_that_cannot_be_made_does_not_keep_the_service_from_starting() {
+    let (scratch, _) = scratch();
+    let in_the_way = scratch.path().join("in-the-way");
+    fs::write(&in_the_way, "no folder").unwrap();
+    let first = in_the_way.join("recordings");
+    starts_without(&first, &scratch.path().join("second"), || {
+        fs::remove_file(&in_the_way).unwrap();
+        fs::create_dir_all(&first).unwrap();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_folder_that_cannot_be_written_does_not_keep_the_service_from_starting() {
+    if !may_mount("a_first_folder_that_cannot_be_written_does_not_keep_the_service_from_starting") {
+        return;
+    }
+    let (scratch, first) = scratch();
+    disk::memory(&first, 64);
+    let remount = |how| disk::run("mount", &["-o", how, first.to_str().unwrap()]);
+    remount("remount,ro");
+    starts_without(&first, &scratch.path().join("second"), || remount("remount,rw")).await;
+}

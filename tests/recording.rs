@@ -10,12 +10,14 @@ use camera_service::{
     path::Phase,
     stream::{Join, Next},
 };
+use futures_util::future::join;
 use serde_json::{Value, json};
 use support::{
-    Camera, SMALL, Service,
+    Camera, PATIENCE, SMALL, Service,
     peers::{decode, ffprobe, length, run},
 };
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use tokio::time::timeout;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_recording_plays_after_the_camera_went_and_goes_on_when_it_is_back() {
@@ -207,5 +209,135 @@ async fn a_snapshot_is_a_picture_of_the_stream_that_can_be_downloaded() {
     assert_eq!((&taken_name["code"], &taken_name["data"]["param"]), (&json!(-32602), &json!("filename")));
     let away = client.call("take_snapshot", json!({ "device": "camera0", "filename": "../x.jpg" })).await.unwrap_err();
     assert_eq!(away["code"], -32602);
+    service.stop().await;
+}
+
+fn begun(update: &Value) -> bool {
+    update["status"] == "STARTED"
+}
+
+fn stopped(update: &Value) -> bool {
+    update["status"] == "STOPPED"
+}
+
+/// Waits until a live reader has had so many frames.
+async fn frames(service: &Service, count: usize) {
+    let mut reader = service.streaming("camera0").await.stream.unwrap().subscribe(Join::Live);
+    for _ in 0..count {
+        timeout(PATIENCE, reader.next()).await.expect("a frame");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_requests_at_once_one_is_done_and_the_other_is_refused() {
+    let service = Service::start(SMALL).await;
+    service.plug(&Camera::usb(0, "1", Some("C0FFEE"))).await;
+    service.streaming("camera0").await;
+    let (mut one, mut two) = (service.client("operator").await, service.client("operator").await);
+    let mut observer = service.client("viewer").await;
+    let device = json!({ "device": "camera0" });
+    let mut both = async |method: &str| {
+        let answers = join(one.call(method, device.clone()), two.call(method, device.clone())).await;
+        match answers {
+            (Ok(done), Err(refused)) | (Err(refused), Ok(done)) => (done, refused),
+            other => panic!("{method}: {other:?}"),
+        }
+    };
+    let nothing = refusal(&service.client("operator").await.call("stop_recording", device.clone()).await);
+    assert_eq!(nothing, (json!(-32020), json!("STOPPED")));
+    let mut last = Value::Null;
+    for _ in 0..3 {
+        let (started, refused) = both("start_recording").await;
+        assert_eq!(refusal(&Err(refused)), (json!(-32020), json!("RECORDING")));
+        // One file for both, and nobody hears of another.
+        let told = observer.notification("recording_status_update", begun).await;
+        assert_eq!(told["filename"], started["filename"]);
+        frames(&service, 30).await;
+        let (ended, refused) = both("stop_recording").await;
+        assert_eq!(refusal(&Err(refused)), (json!(-32020), json!("STOPPED")));
+        assert_eq!((&ended["session_id"], &ended["files"]), (&started["session_id"], &json!(1)));
+        assert_ne!(ended["session_id"], last);
+        let told = observer.notification("recording_status_update", stopped).await;
+        assert_eq!(told["filename"], ended["filename"]);
+        decode(&service.recording(&ended["filename"])).await.unwrap();
+        last = ended["session_id"].clone();
+    }
+    let mut client = service.client("operator").await;
+    let unknown = client.call("stop_recording", json!({ "device": "camera7" })).await.unwrap_err();
+    assert_eq!((&unknown["code"], &unknown["data"]["resource"]), (&json!(-32010), &json!("camera")), "{unknown}");
+    service.stop().await;
+}
+
+/// The code of a refusal, and the state it tells of.
+fn refusal(answer: &Result<Value, Value>) -> (Value, Value) {
+    let refused = answer.as_ref().expect_err("it is refused");
+    (refused["code"].clone(), refused["data"]["state"].clone())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_camera_that_is_unplugged_while_its_recording_is_stopped_changes_nothing() {
+    let service = Service::start(SMALL).await;
+    let camera = Camera::usb(0, "1", Some("C0FFEE"));
+    let (mut client, mut observer) = (service.client("operator").await, service.client("viewer").await);
+    let device = json!({ "device": "camera0" });
+    for round in 0..6 {
+        service.plug(&camera).await;
+        frames(&service, 1).await;
+        assert!(service.app.paths().status("camera0").unwrap().recording.is_none(), "what was stopped stays so");
+        let started = client.call("start_recording", device.clone()).await.unwrap();
+        frames(&service, 30).await;
+        let stop = client.call("stop_recording", device.clone());
+        let ended = match round {
+            0 | 1 => join(stop, service.unplug(&camera)).await.0,
+            2 | 3 => join(service.unplug(&camera), stop).await.1,
+            // Gone for good, and the recording waits.
+            _ => {
+                service.unplug(&camera).await;
+                service.path("camera0", |status| status.phase == Phase::Away && status.recording.is_some()).await;
+                stop.await
+            }
+        };
+        let ended = ended.unwrap_or_else(|error| panic!("round {round}: {error}"));
+        assert_eq!((&ended["filename"], &ended["files"]), (&started["filename"], &json!(1)), "round {round}");
+        service.path("camera0", |status| status.phase == Phase::Away && status.recording.is_none()).await;
+        // Closed once: one more message would be found in the next round.
+        let told = observer.notification("recording_status_update", stopped).await;
+        assert_eq!(told["filename"], ended["filename"], "round {round}");
+        assert!(ended["duration"].as_u64().unwrap() >= 1, "{ended}");
+        decode(&service.recording(&ended["filename"])).await.unwrap();
+        let again = client.call("stop_recording", device.clone()).await;
+        assert_eq!(refusal(&again), (json!(-32020), json!("STOPPED")));
+    }
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recording_that_failed_says_why_in_its_event_and_to_who_stops_it() {
+    let service = Service::start(SMALL).await;
+    service.plug(&Camera::usb(0, "1", Some("C0FFEE"))).await;
+    service.streaming("camera0").await;
+    let mut client = service.client("operator").await;
+    client.call("subscribe_events", json!({ "topics": ["recording.error"] })).await.unwrap();
+    let device = json!({ "device": "camera0" });
+    let started = client.call("start_recording", device.clone()).await.unwrap();
+    frames(&service, 30).await;
+    let recordings = service.folder.path().join("state/recordings");
+    let moved = service.folder.path().join("moved");
+    std::fs::rename(&recordings, &moved).unwrap();
+    let failed = client.notification("recording_status_update", |update| update["status"] == "ERROR").await;
+    assert_eq!(failed["filename"], started["filename"]);
+    let reason = failed["error"].as_str().unwrap().to_owned();
+    assert!(reason.contains("is not where it was"), "{failed}");
+    let event = client.notification("event", |event| event["topic"] == "recording.error").await;
+    assert_eq!(event["data"]["error"], reason, "{event}");
+    let refused = client.call("stop_recording", device.clone()).await.unwrap_err();
+    assert_eq!((&refused["code"], &refused["data"]["state"]), (&json!(-32020), &json!("STOPPED")));
+    assert!(refused["data"]["detail"].as_str().unwrap().contains(&reason), "{refused}");
+    // Of what ended as it should there is nothing to say.
+    std::fs::rename(&moved, &recordings).unwrap();
+    client.call("start_recording", device.clone()).await.unwrap();
+    client.call("stop_recording", device.clone()).await.unwrap();
+    let refused = client.call("stop_recording", device).await.unwrap_err();
+    assert_eq!(refused["data"]["detail"], "camera0 is not being recorded");
     service.stop().await;
 }

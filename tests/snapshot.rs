@@ -4,9 +4,13 @@
 
 mod support;
 
-use std::fs;
+use std::{fs, future::poll_fn, task::Poll};
 
-use camera_service::{mode::Rate, path::Phase};
+use camera_service::{
+    mode::Rate,
+    output::snapshot::{Caption, SnapshotFormat, SnapshotRequest},
+    path::Phase,
+};
 use futures_util::future::{join, join_all};
 use serde_json::{Value, json};
 use support::{
@@ -220,5 +224,54 @@ async fn what_is_encoded_here_is_not_decoded_for_a_picture_and_files_have_a_capt
         let told = format!("{date}.{fraction}").trim_end_matches('0').trim_end_matches('.').to_owned() + "Z";
         assert_eq!(json!(told), taken["timestamp"]);
     }
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_more_than_there_are_places_for_is_refused_until_one_is_free() {
+    let service = Service::start(&ON_DEMAND.replace("close_after: 1h", "start_timeout: 2m")).await;
+    // Cameras of MJPEG deliver nothing here, and are waited for.
+    let source = service.folder.path().join("pipelines/source/mjpeg.launch");
+    let camera = fs::read_to_string(&source).unwrap().replace("capsfilter", "valve drop=true ! capsfilter");
+    fs::write(source, camera).unwrap();
+    service.plug(&Camera::usb(0, "1", Some("C0FFEE"))).await;
+    service.path("camera0", |status| status.phase == Phase::Idle).await;
+    service.plug(&Camera::usb(2, "2", Some("BEEF")).giving(*b"MJPG")).await;
+    service.path("camera1", |status| status.phase == Phase::Idle).await;
+    let mut client = service.client("operator").await;
+
+    let paths = service.app.paths();
+    let request = SnapshotRequest { format: SnapshotFormat::Jpeg, quality: 90, max_width: None, max_height: None };
+    let caption = || Caption { camera: "camera1".into(), model: None };
+    let mut waiting: Vec<_> = (0..64).map(|_| Box::pin(paths.picture("camera1", request, caption()))).collect();
+    for one in &mut waiting {
+        let begun = poll_fn(|context| Poll::Ready(one.as_mut().poll(context))).await;
+        assert!(begun.is_pending(), "it waits for the camera");
+    }
+    // Whichever camera is asked for.
+    let refused = get(&service, "/snapshot/camera0", &[]).await;
+    assert_eq!((refused.status, refused.header("retry-after")), (429, "1"), "{}", refused.head);
+    assert!(error(&refused).contains("64 snapshots are under way"), "{}", error(&refused));
+    let refused = client.call("take_snapshot", json!({ "device": "camera0" })).await.unwrap_err();
+    assert_eq!((&refused["code"], &refused["data"]["retry_after_ms"]), (&json!(-32040), &json!(1000)), "{refused}");
+    let metrics = service.client("admin").await.call("get_metrics", json!({})).await.unwrap();
+    assert_eq!(metrics["snapshot_metrics"]["refused"], 2, "{metrics}");
+    // Who gives up makes room.
+    drop(waiting.pop());
+    assert_eq!(picture(&get(&service, "/snapshot/camera0", &[]).await).await, "mjpeg 640x360");
+    drop(waiting);
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_camera_that_does_not_start_is_waited_for_and_then_told_of() {
+    let service = Service::start(&ON_DEMAND.replace("close_after: 1h", "start_timeout: 1s")).await;
+    let source = service.folder.path().join("pipelines/source/raw.launch");
+    let camera = fs::read_to_string(&source).unwrap().replace("capsfilter", "valve drop=true ! capsfilter");
+    fs::write(source, camera).unwrap();
+    service.plug(&Camera::usb(0, "1", Some("C0FFEE"))).await;
+    service.path("camera0", |status| status.phase == Phase::Idle).await;
+    let answer = get(&service, "/snapshot/camera0", &[]).await;
+    assert_eq!((answer.status, error(&answer).as_str()), (503, "camera0 did not start in time"), "{}", answer.head);
     service.stop().await;
 }

@@ -2,7 +2,7 @@
 
 use std::{
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -289,11 +289,9 @@ impl Hands {
         let rtsps = settings::rtsps_certificate(config)?;
         media::init()?;
         for folder in config.folders() {
-            std::fs::create_dir_all(folder).map_err(|error| {
-                let message = format!("folder {} cannot be made", folder.display());
-                Error::with_source(Kind::Dependency { dependency: "disk".into() }, message, error)
-            })?;
+            make_folder(folder)?;
         }
+        make_folders_of_recordings(config)?;
         // They read their folders while the encoders are tried.
         let keepers = indexes.all().map(Index::keep).collect::<Result<_>>()?;
         let launch = LaunchFiles::new(config.pipelines_directory.clone());
@@ -325,13 +323,32 @@ pub fn raise_file_limit() {
     }
 }
 
+/// Makes the folders of recordings. Of one that cannot be made the log tells. Error: there is none.
+fn make_folders_of_recordings(config: &Config) -> Result<()> {
+    let (mut made, mut failure) = (false, None);
+    for (key, folder) in config.folders_of_recordings() {
+        match make_folder(folder) {
+            Ok(()) => made = true,
+            Err(error) => {
+                tracing::error!("{key}: {}", error.chain());
+                failure.get_or_insert(error);
+            }
+        }
+    }
+    if made { Ok(()) } else { failure.map_or(Ok(()), Err) }
+}
+
+fn make_folder(folder: &Path) -> Result<()> {
+    std::fs::create_dir_all(folder).map_err(|error| {
+        let message = format!("folder {} cannot be made", folder.display());
+        Error::with_source(Kind::Dependency { dependency: "disk".into() }, message, error)
+    })
+}
+
 /// Makes a token for a client, signed with the secret the service would use. Blocks on the disk.
 /// Errors: the secret cannot be read or made.
 pub fn make_token(config: &Config, role: Role, user: &str, hours: Option<u32>) -> Result<String> {
-    std::fs::create_dir_all(&config.state_directory).map_err(|error| {
-        let message = format!("folder {} cannot be made", config.state_directory.display());
-        Error::with_source(Kind::Dependency { dependency: "disk".into() }, message, error)
-    })?;
+    make_folder(&config.state_directory)?;
     let hours = hours.unwrap_or(config.security.jwt.expiry_hours);
     token::make_token(&settings::secret(config)?, role, Duration::from_secs(u64::from(hours) * 3600), user)
 }

@@ -15,7 +15,7 @@ use crate::{
     external::{Discovery, ExternalStream, Streams},
     output::{
         snapshot::SnapshotRequest,
-        storage::{self, Index},
+        storage::{self, FileName, Index},
     },
     path::{Folders, Paths, Phase, RecordingRequest},
 };
@@ -126,6 +126,17 @@ impl Indexes {
         }
     }
 
+    /// The one that has a file of this name; the one that new files go to first, where none has. Blocks on the disk.
+    pub fn with(&self, kind: Kind, name: &str) -> &Index {
+        let has =
+            |index: &Index| FileName::parse(name).is_ok() && index.place().folder.join(name).symlink_metadata().is_ok();
+        match (kind, &self.fallback) {
+            (Kind::Recording, Some(fallback)) if !has(&self.recordings) && has(fallback) => fallback,
+            (Kind::Recording, _) => &self.recordings,
+            (Kind::Snapshot, _) => &self.snapshots,
+        }
+    }
+
     /// All of them.
     pub fn all(&self) -> impl Iterator<Item = &Index> {
         [&self.recordings, &self.snapshots].into_iter().chain(&self.fallback)
@@ -191,29 +202,19 @@ impl Gateway {
         cameras.iter().map(|camera| View::new(camera, self.paths.status(&camera.device).ok().as_ref())).collect()
     }
 
-    /// The index with this file of a kind; where new ones go, if none has it.
+    /// As [`Indexes::with`], off the runtime's threads.
     ///
     /// # Errors
     /// A question to the disk that broke off.
     pub(super) async fn index_with(&self, kind: Kind, name: &str) -> Result<Index> {
-        match (kind, &self.indexes.fallback) {
-            (Kind::Recording, Some(fallback)) => {
-                let (folders, name) = (self.folders.clone(), name.to_owned());
-                let folder = on_disk(move || Ok(folders.with_recording(&name).to_owned())).await?;
-                let is_second = folder == fallback.place().folder;
-                Ok(if is_second { fallback } else { &self.indexes.recordings }.clone())
-            }
-            _ => Ok(match kind {
-                Kind::Recording => self.indexes.recordings.clone(),
-                Kind::Snapshot => self.indexes.snapshots.clone(),
-            }),
-        }
+        let (indexes, name) = (self.indexes.clone(), name.to_owned());
+        on_disk(move || Ok(indexes.with(kind, &name).clone())).await
     }
 
     /// Where new files of a kind go.
     pub fn folder(&self, kind: Kind) -> &Path {
         match kind {
-            Kind::Recording => &self.folders.recordings,
+            Kind::Recording => self.paths.folder_of_recordings(),
             Kind::Snapshot => &self.folders.snapshots,
         }
     }

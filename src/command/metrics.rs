@@ -15,6 +15,7 @@ use super::{
     Clients, Command, Gateway, NoParams, Timestamp,
     access::{Caller, Role},
     cameras::Status,
+    files,
     library::on_disk,
     streams::{Metrics as StreamMetrics, hundredths},
 };
@@ -146,7 +147,7 @@ impl Command for Get {
     async fn run(_: NoParams, _: &Caller, gateway: &Gateway) -> Result<Metrics> {
         let before = on_disk(Processor::look).await?;
         tokio::time::sleep(WINDOW).await;
-        let folder = gateway.folders.recordings.clone();
+        let folder = gateway.folder(files::Kind::Recording).to_owned();
         let system_metrics = on_disk(move || System::look(&before, &folder)).await?;
         let paths = gateway.paths.list();
         let cameras: BTreeMap<_, _> = gateway

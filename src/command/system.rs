@@ -16,7 +16,7 @@ use crate::{
     error::Result,
     id::CameraId,
     media,
-    output::storage::{self, Index, Space},
+    output::storage::{self, Space},
     path::Phase,
 };
 
@@ -208,8 +208,7 @@ impl Command for GetStorageInfo {
         let (recordings, snapshots) = (gateway.indexes.of(Kind::Recording), gateway.indexes.of(Kind::Snapshot));
         let folder = gateway.folder(Kind::Recording).to_owned();
         let (space, recordings_size, snapshots_size) = on_disk(move || {
-            let size = |indexes: &[Index]| indexes.iter().map(Index::bytes).sum::<Result<u64>>();
-            Ok((storage::space(&folder)?, size(&recordings)?, size(&snapshots)?))
+            Ok((storage::space(&folder)?, storage::bytes_of(&recordings)?, storage::bytes_of(&snapshots)?))
         })
         .await?;
         let Space { total, available } = space;

@@ -25,17 +25,25 @@ pub(super) fn ports(findings: &mut Findings) {
 
 /// Every folder that is written to must be writable, or its nearest existing parent, so that it can be made.
 pub(super) fn folders(folders: &[Setting<PathBuf>], problems: &mut Vec<Diagnostic>) {
-    for folder in folders {
-        if let Err(message) = writable(&folder.value) {
-            let path = folder.value.display();
-            let valid = format!(
-                "a folder that this user can write to; to make it one: sudo install -d -o {} {path}",
-                rustix::process::geteuid().as_raw()
-            );
-            let problem = Diagnostic::new(&folder.place, &folder.key, message);
-            problems.push(problem.found(format!("\"{path}\"")).valid(valid));
-        }
-    }
+    problems.extend(folders.iter().filter_map(|folder| refusal(folder, "")));
+}
+
+/// Of the folders of recordings one is enough where there are two: the other one is warned of, and used when it works.
+pub(super) fn recordings(folders: &[Setting<PathBuf>], problems: &mut Vec<Diagnostic>, warnings: &mut Vec<Diagnostic>) {
+    let way_out = if folders.len() < 2 { "; or a second folder, as storage.fallback_path" } else { "" };
+    let refused: Vec<_> = folders.iter().filter_map(|folder| refusal(folder, way_out)).collect();
+    if refused.len() < folders.len() { warnings.extend(refused) } else { problems.extend(refused) }
+}
+
+/// What is to be said of a folder that cannot be written to.
+fn refusal(folder: &Setting<PathBuf>, way_out: &str) -> Option<Diagnostic> {
+    let message = writable(&folder.value).err()?;
+    let path = folder.value.display();
+    let valid = format!(
+        "a folder that this user can write to; to make it one: sudo install -d -o {} {path}{way_out}",
+        rustix::process::geteuid().as_raw()
+    );
+    Some(Diagnostic::new(&folder.place, &folder.key, message).found(format!("\"{path}\"")).valid(valid))
 }
 
 /// Every file that is read at the start must be there, and readable.

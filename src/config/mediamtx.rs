@@ -91,7 +91,8 @@ impl MediaMtx {
         s.port("hls_port", &mut self.hls_port);
         s.value("api_hooks", &mut self.api_hooks);
         s.value("config_file", &mut self.config_file);
-        s.folder("recordings_path", &mut self.recordings_path);
+        s.value("recordings_path", &mut self.recordings_path);
+        s.records_to("recordings_path", self.recordings_path.clone());
         s.folder("snapshots_path", &mut self.snapshots_path);
         // Read by `encoder`, where these keys live today.
         s.section("codec", |s| s.known(&["video_profile", "video_level", "pixel_format", "bitrate", "preset"]));

@@ -133,9 +133,11 @@ impl Config {
             Some(path) => (path.display().to_string(), read_file(path)?),
             None => ("defaults".into(), String::new()),
         };
-        let (loaded, findings) = Self::read(&name, &text, &variables, state_directory(&variables));
+        let (mut loaded, findings) = Self::read(&name, &text, &variables, state_directory(&variables));
         let mut problems = findings.problems;
         check::folders(&findings.folders, &mut problems);
+        check::recordings(&findings.recordings, &mut problems, &mut loaded.warnings);
+        loaded.warnings.sort_by(|a, b| a.place.cmp(&b.place));
         check::files(&findings.files, &mut problems);
         finish(loaded, problems)
     }
@@ -146,10 +148,17 @@ impl Config {
         finish(loaded, findings.problems)
     }
 
-    /// The folders that are written to. Whoever starts the service makes them.
-    pub fn folders(&self) -> impl Iterator<Item = &Path> {
-        let fixed = [&self.state_directory, &self.mediamtx.recordings_path, &self.mediamtx.snapshots_path];
-        fixed.into_iter().chain(&self.storage.fallback_path).map(PathBuf::as_path)
+    /// The folders that are written to, but for recordings. Whoever starts the service makes them.
+    pub fn folders(&self) -> [&Path; 2] {
+        [&self.state_directory, &self.mediamtx.snapshots_path]
+    }
+
+    /// The folders of recordings, in the order in which they are tried, by their keys. Whoever starts the service makes
+    /// them; one is enough.
+    pub fn folders_of_recordings(&self) -> impl Iterator<Item = (&'static str, &Path)> {
+        let first = ("mediamtx.recordings_path", self.mediamtx.recordings_path.as_path());
+        let fallback = self.storage.fallback_path.as_deref().map(|folder| ("storage.fallback_path", folder));
+        std::iter::once(first).chain(fallback)
     }
 
     fn read(name: &str, text: &str, variables: &Variables, state_directory: PathBuf) -> (Loaded, Findings) {

@@ -21,6 +21,8 @@ pub(super) struct Findings {
     pub ports: Vec<Setting<u16>>,
     /// Every folder something is written to, for the check that it can be.
     pub folders: Vec<Setting<PathBuf>>,
+    /// Every folder that recordings are written to: it is enough if one of them can be.
+    pub recordings: Vec<Setting<PathBuf>>,
     /// Every file that has to be there when the service starts.
     pub files: Vec<Setting<PathBuf>>,
 }
@@ -155,6 +157,12 @@ impl<'a> Section<'a> {
     pub fn writes_to(&mut self, key: &str, folder: PathBuf) {
         let setting = self.setting(key, folder);
         self.findings.folders.push(setting);
+    }
+
+    /// Remembers that the value of `key` makes the service write recordings to `folder`.
+    pub fn records_to(&mut self, key: &str, folder: PathBuf) {
+        let setting = self.setting(key, folder);
+        self.findings.recordings.push(setting);
     }
 
     /// Remembers that the value of `key` makes the service read `file` at its start.

@@ -88,7 +88,7 @@ impl Storage {
         }
         s.value("fallback_path", &mut self.fallback_path);
         if let Some(folder) = &self.fallback_path {
-            s.writes_to("fallback_path", folder.clone());
+            s.records_to("fallback_path", folder.clone());
         }
     }
 }

@@ -114,19 +114,6 @@ pub(super) struct NewRecording {
 
 impl Folders {
     /// The folders of recordings, in the order in which they are tried.
-    pub fn of_recordings(&self) -> impl Iterator<Item = &Path> {
-        self.tried().map(|(_, folder)| folder)
-    }
-
-    /// The folder of recordings that has a file of this name; the first one where none has. Blocks on the disk.
-    pub fn with_recording(&self, name: &str) -> &Path {
-        let is_there = |folder: &&Path| FileName::parse(name).is_ok() && folder.join(name).symlink_metadata().is_ok();
-        match &self.fallback {
-            Some(_) => self.of_recordings().find(is_there).unwrap_or(&self.recordings),
-            None => &self.recordings,
-        }
-    }
-
     pub(super) fn tried(&self) -> impl Iterator<Item = (Which, &Path)> {
         let fallback = self.fallback.as_deref().map(|folder| (Which::Fallback, folder));
         std::iter::once((Which::First, self.recordings.as_path())).chain(fallback)

@@ -83,9 +83,12 @@ impl Paths {
         started.ok_or_else(|| Error::internal("the recording ended as it began"))
     }
 
-    /// Ends the recording of a path. Returns when the file is playable. Errors: no such path, no recording, the disk.
+    /// Ends the recording of a path. Returns when the file is playable. Errors: no such path, no recording (with the
+    /// reason, where the last one failed), the disk.
     pub async fn stop_recording(&self, name: &str) -> Result<RecordingStopped> {
-        let (slot, status) = self.with(name, |entry| (Arc::clone(&entry.recording), entry.status.clone()))?;
+        let (slot, status, trouble) = self.with(name, |entry| {
+            (Arc::clone(&entry.recording), entry.status.clone(), entry.recording_trouble.clone())
+        })?;
         let mut place = slot.lock().await;
         let recording = match std::mem::take(&mut *place) {
             Place::Taken(recording) if recording.status().is_some() => {
@@ -95,7 +98,8 @@ impl Paths {
             other => {
                 *place = other;
                 let kind = Kind::InvalidState { state: "STOPPED".into(), allowed: vec!["RECORDING"] };
-                return Err(Error::new(kind, format!("{name} is not being recorded")));
+                let why = trouble.now().map_or(String::new(), |error| format!("; its last recording failed: {error}"));
+                return Err(Error::new(kind, format!("{name} is not being recorded{why}")));
             }
         };
         drop(place);

@@ -1,7 +1,7 @@
 //! How much room the disk has for recordings. It is watched, so that a recording ends cleanly before the disk is full, and
 //! nobody has to ask the disk when one begins.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use tokio::{
     sync::watch,
@@ -115,6 +115,13 @@ impl Paths {
     pub fn room(&self) -> Room {
         let disks = self.0.disks.borrow();
         disks.rooms.next(disks.trouble.is_none())
+    }
+
+    /// Where the recordings go that begin now.
+    pub fn folder_of_recordings(&self) -> &Path {
+        let folders = &self.0.parts.folders;
+        let fallback = folders.fallback.as_deref().filter(|_| self.folder_trouble().is_some() && self.has_fallback());
+        fallback.unwrap_or(&folders.recordings)
     }
 
     /// Why recordings do not go to their folder: it is missing, cannot be written, is too full, or hangs.

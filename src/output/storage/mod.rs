@@ -20,7 +20,7 @@ use std::{
 };
 
 pub use cleanup::{Cleaned, clean, is_short};
-pub use index::{Entry, Index, Keeper, Page, Place, Query, Segment, page_of};
+pub use index::{Entry, Index, Keeper, Page, Place, Query, Segment, bytes_of, page_of};
 pub use known::Known;
 pub use listing::{Opened, Stored, delete, list, open};
 pub use name::{FileName, NamePattern};

@@ -192,12 +192,14 @@ impl Session {
             Ok((name, segment, written, folder))
         };
         let (name, segment, written, folder) = opening.await.inspect_err(|error: &Error| {
-            self.desk.trouble.set(Some(error.clone()));
             // A first file that cannot be written is the caller's to hear of; a later one is an event.
             let before = self.status.borrow().as_ref().map(|status| status.filename.clone());
             match before {
                 Some(before) => self.failed(before, error),
-                None => self.tell(PathEvent::Changed { name: self.desk.path.clone() }),
+                None => {
+                    self.desk.trouble.set(Some(error.clone()));
+                    self.tell(PathEvent::Changed { name: self.desk.path.clone() });
+                }
             }
         })?;
         let gap = progress.ended.and_then(|ended| started.duration_since(ended).ok()).unwrap_or_default();
@@ -248,7 +250,6 @@ impl Session {
         tracing::info!(path = %self.desk.path, filename = %file.name, frames = report.frames, missed = report.missed,
             seconds = report.duration.as_secs_f64(), bytes = report.bytes, "recording closed: {:?}", report.end);
         if let SegmentEnd::Failed(error) = &report.end {
-            self.desk.trouble.set(Some(error.clone()));
             self.failed(file.name, error);
             return Err(error.clone());
         }
@@ -267,7 +268,9 @@ impl Session {
         Ok(stopped)
     }
 
+    /// Tells that the recording ends, and why: whoever asks later is told, too.
     fn failed(&self, filename: String, error: &Error) {
+        self.desk.trouble.set(Some(error.clone()));
         tracing::error!(path = %self.desk.path, %filename, "recording failed: {}", error.chain());
         self.tell(PathEvent::RecordingFailed { name: self.desk.path.clone(), filename, error: error.clone() });
     }

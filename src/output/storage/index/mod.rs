@@ -8,6 +8,7 @@
 mod folders;
 mod keeper;
 mod saved;
+mod several;
 mod table;
 mod watch;
 
@@ -22,6 +23,7 @@ use std::{
 pub use folders::page_of;
 pub use keeper::Keeper;
 use saved::Saved;
+pub use several::{bytes_of, page_of};
 pub use table::Entry;
 use table::{Maker, Table};
 use watch::{News, Watch};

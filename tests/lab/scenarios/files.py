@@ -155,19 +155,19 @@ def step(seconds: float) -> None:
 def a_recording_goes_on_when_the_clock_is_stepped(lab: Lab) -> None:
     """In files that follow each other, none over another, each as long as it is."""
     with contextlib.closing(lab):
-        service = lab.configured({"recording": {"segment_duration": "2s"}, "encoder": {"gop": "1s"}})
+        service = lab.configured({"recording": {"segment_duration": "3s"}, "encoder": {"gop": "1s"}})
         device = service.id_of(Webcam("Stepped", port=5, serial="CS1"))
         reader = service.reader(device)
         reader.wait_frames(30)
         mark, begun = service.rpc.mark(), time.monotonic()
         started = service.rpc.call("start_recording", device=device, pre_roll=0)
-        # Back to where it was, and over the same seconds again; then half an hour ahead.
-        steps = [-3, -3, -3, 1800, -1800]
+        # Over the same seconds again; then half an hour ahead and back.
+        steps = [-4, -4, 1800, -1800]
         try:
             for seconds in steps:
-                reader.wait_frames(75)
+                reader.wait_frames(60)
                 step(seconds)
-            reader.wait_frames(75)
+            reader.wait_frames(60)
             stopped = service.rpc.call("stop_recording", device=device)
         finally:
             step(-sum(steps))

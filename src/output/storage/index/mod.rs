@@ -5,7 +5,6 @@
 //! ([`saved`]) only spares asking every file again after a start. One index is of one folder; it takes its lock for as long
 //! as it needs the disk, so everything here blocks.
 
-mod folders;
 mod keeper;
 mod saved;
 mod several;
@@ -20,7 +19,6 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-pub use folders::page_of;
 pub use keeper::Keeper;
 use saved::Saved;
 pub use several::{bytes_of, page_of};

@@ -83,10 +83,8 @@ pub struct DigestProof {
 impl DigestProof {
     /// Whether it is of somebody with this name and password.
     pub fn fits(&self, user: &str, pass: &str) -> bool {
-        let hash = |text: String| {
-            let digits = md5::Md5::digest(text).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-            digits
-        };
+        let digits = |byte: &u8| format!("{byte:02x}");
+        let hash = |text: String| md5::Md5::digest(text).iter().map(digits).collect::<String>();
         let secret = hash(format!("{user}:{}:{pass}", self.realm));
         let request = hash(format!("{}:{}", self.method, self.uri));
         let expected = hash(format!("{secret}:{}:{request}", self.nonce));

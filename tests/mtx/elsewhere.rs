@@ -33,10 +33,10 @@ async fn server(reply: impl Fn(&Value) -> (u16, String) + Send + 'static) -> (St
                 text.extend_from_slice(&part[..read]);
                 let whole = String::from_utf8_lossy(&text).into_owned();
                 let Some((head, body)) = whole.split_once("\r\n\r\n") else { continue };
-                let length = head.lines().filter_map(|line| line.split_once(": "));
-                let mut length =
-                    length.filter(|(name, _)| name.eq_ignore_ascii_case("content-length")).map(|(_, n)| n.parse());
-                if body.len() >= length.next_back().unwrap_or(Ok(0)).unwrap() || read == 0 {
+                let fields = head.lines().filter_map(|line| line.split_once(": "));
+                let mut lengths = fields.filter(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+                let length = lengths.next().map_or(0, |(_, length)| length.parse().unwrap());
+                if body.len() >= length || read == 0 {
                     break body.to_owned();
                 }
             };

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use regex::Regex;
+use tokio::time::timeout;
 
 use super::{
     ask, curl_at,
-    support::{Camera, SMALL, Service},
+    support::{Camera, PATIENCE, SMALL, Service},
 };
 
 /// Samples by their name: labels and value.
@@ -105,15 +106,16 @@ async fn every_name_of_mediamtx_is_there_with_and_without_anybody_to_count() {
         .spawn()
         .unwrap();
     let reading = |samples: &Samples| samples["paths_readers"].iter().any(|(_, count)| *count == 1.0);
-    let mut events = service.app.paths().events();
-    let scraped = loop {
-        let scraped = scrape(&service, "").await;
-        if reading(&scraped) && scraped["rtsp_sessions_outbound_bytes"].iter().any(|(_, bytes)| *bytes > 0.0) {
-            break scraped;
+    let read = async {
+        loop {
+            // Each look takes a while; the reader comes in the meantime.
+            let scraped = scrape(&service, "").await;
+            if reading(&scraped) && scraped["rtsp_sessions_outbound_bytes"].iter().any(|(_, bytes)| *bytes > 0.0) {
+                return scraped;
+            }
         }
-        // Each look takes a while; the reader comes in the meantime.
-        let _ = events.try_recv();
     };
+    let scraped = timeout(PATIENCE, read).await.expect("a reader in time");
     let labels = |name: &str| scraped[name][0].0.keys().cloned().collect::<BTreeSet<_>>();
     let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
     assert_eq!(labels("paths"), set(&["name", "state"]));

@@ -56,6 +56,7 @@ mod imp {
             let (Some(state), URL) = (state, question.as_str()) else { return true };
             let method = method(context);
             let publishes = method == RTSPMethod::ANNOUNCE;
+            state.note_who_asks(context);
             if method == RTSPMethod::SETUP && state.would_leak(context) {
                 return answer(context, RTSPStatusCode::UnsupportedTransport, &[]);
             }
@@ -98,14 +99,22 @@ impl Door {
 }
 
 impl State {
-    /// Whether what came inside TLS is to leave outside of it: in packets of its own. Also notes who asks.
-    fn would_leak(&self, context: &RTSPContext) -> bool {
+    /// Notes the program at the other end, as it calls itself.
+    fn note_who_asks(&self, context: &RTSPContext) {
+        let Some(user_agent) = header(context, RTSPHeaderField::UserAgent) else { return };
         let connection = context.client().and_then(|client| self.connection_of(client));
         let mut connections = lock(&self.connections);
-        let Some(known) = connection.and_then(|(connection, _)| connections.get_mut(&connection)) else { return false };
-        known.user_agent = header(context, RTSPHeaderField::UserAgent).unwrap_or_default();
+        if let Some(known) = connection.and_then(|(connection, _)| connections.get_mut(&connection)) {
+            known.user_agent = user_agent;
+        }
+    }
+
+    /// Whether what came inside TLS is to leave outside of it: in packets of its own.
+    fn would_leak(&self, context: &RTSPContext) -> bool {
+        let connection = context.client().and_then(|client| self.connection_of(client));
+        let secure = connection.and_then(|(id, _)| lock(&self.connections).get(&id).map(|known| known.secure));
         let ways = header(context, RTSPHeaderField::Transport).unwrap_or_default();
-        known.secure
+        secure == Some(true)
             && !ways.split(',').all(|way| way.split(';').next().is_some_and(|way| way.trim().ends_with("/TCP")))
     }
 

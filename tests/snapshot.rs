@@ -272,6 +272,9 @@ async fn a_camera_that_does_not_start_is_waited_for_and_then_told_of() {
     service.plug(&Camera::usb(0, "1", Some("C0FFEE"))).await;
     service.path("camera0", |status| status.phase == Phase::Idle).await;
     let answer = get(&service, "/snapshot/camera0", &[]).await;
-    assert_eq!((answer.status, error(&answer).as_str()), (503, "camera0 did not start in time"), "{}", answer.head);
+    assert_eq!(answer.status, 503, "{}", answer.head);
+    // Whoever waits and whoever starts it have the same patience, and either may be the first to say so.
+    let reasons = ["camera0 did not start in time", "the camera was started and delivers no frame"];
+    assert!(reasons.contains(&error(&answer).as_str()), "{}", error(&answer));
     service.stop().await;
 }

@@ -1,6 +1,6 @@
 //! The configuration model of MediaMTX, which its control API shows and changes: keys, values, paths, rules.
 //!
-//! Pure: text goes in, text and values come out. One table of keys ([`global`], [`path`](self)) drives decoding, defaults
+//! Pure: text goes in, text and values come out. One table of keys (`global` and `path`) drives decoding, defaults
 //! and rendering. Names, defaults, texts of errors and the order of keys are MediaMTX's (v1.20), because its clients read
 //! them. What a key does here is not decided here (`command::v3`); `docs/mediamtx.md` says which do something.
 

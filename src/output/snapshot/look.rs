@@ -41,7 +41,7 @@ impl Pictures {
     ///
     /// Whoever comes while others look shares what they see, if that is right for a request made now: if it is not seen
     /// yet (it is then as old for the last who came as for the first, when they get it, and a look of one's own would be
-    /// over later), if there is no newer frame, or if it is not older than [`FRESH`]. Otherwise a new look begins. So nobody
+    /// over later), if there is no newer frame, or if it is not older than `FRESH`. Otherwise a new look begins. So nobody
     /// gets a picture from before the request but the newest there was, one of a tenth of a second ago, or the one that
     /// was being decoded.
     pub fn look(self: &Arc<Self>) -> Arc<Look> {

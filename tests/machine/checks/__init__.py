@@ -1,0 +1,1 @@
+"""The checks, a module a stage: functions that raise when a promise does not hold, in the order of CHECKS."""

@@ -1,0 +1,84 @@
+"""The same machine after a reboot; then the package is removed, and purged."""
+import json
+import subprocess
+from pathlib import Path
+
+import machine
+from checks.installed import NOTES
+from machine import CONFIG, STATE, USER
+
+# Where a package of ours could leave something.
+PLACES = ("/etc", "/usr", "/var", "/run", "/opt", "/lib/systemd", "/home", "/root", "/srv")
+# What dpkg, apt, systemd and the caches of the system write whatever is installed.
+OTHERS = ("/var/log/", "/var/lib/dpkg/", "/var/lib/apt/", "/var/cache/apt/", "/var/cache/debconf/", "/var/cache/ldconfig/",
+          "/run/systemd/", "/run/udev/", "/run/log/", "/run/user/", "/var/lib/systemd/", "/var/tmp/systemd-private",
+          "/run/machine/", "/etc/ld.so.cache", "/root/", "/etc/passwd-", "/etc/group-", "/etc/shadow-", "/etc/gshadow-",
+          "/run/credentials", "/run/lock", "/run/mount")
+
+
+def it_is_up_by_itself() -> None:
+    machine.wait_active()
+    for port, what in machine.PORTS.items():
+        assert machine.listens(port), f"{what} is not on {port}"
+
+
+def the_camera_is_who_it_was() -> None:
+    machine.plug()
+    machine.wait_connected("camera0")
+    cameras = [{"device": one["device"], "name": one["name"]} for one in machine.ctl("list")["cameras"]]
+    assert cameras == json.loads(NOTES.read_text())["cameras"], cameras
+    assert machine.streams("camera0")["width"] == 640
+
+
+def the_policy_is_what_was_set() -> None:
+    policy = machine.rpc().call("set_retention_policy", policy_type="age", max_age_days=77, enabled=True)
+    assert policy["max_age_days"] == 77, policy
+    saved = "".join(file.read_text(errors="replace") for file in STATE.glob("*.json"))
+    assert "77" in saved, saved
+
+
+def the_key_is_there_still() -> None:
+    assert "of the test" in machine.run("camera-service", "key", "list")
+
+
+def the_recording_of_before_plays() -> None:
+    film = Path(json.loads(NOTES.read_text())["film"])
+    assert machine.frames(film) > 0
+    assert film.name in {one["filename"] for one in machine.ctl("files", "recordings")["files"]}
+
+
+def removal_stops_it_and_keeps_what_is_the_users() -> None:
+    machine.apt("remove", "camera-service")
+    assert machine.shown("ActiveState") in ("inactive", "failed", "")
+    for port, what in machine.PORTS.items():
+        assert not machine.listens(port), f"{what} is still on {port}"
+    assert not Path("/usr/bin/camera-service").exists()
+    assert CONFIG.exists() and machine.films("camera0"), "configuration or recordings are gone"
+
+
+def installed_again_it_goes_on() -> None:
+    machine.install()
+    machine.wait_active()
+    assert "width: 640" in CONFIG.read_text()
+    machine.wait_connected("camera0")
+
+
+def purge_leaves_nothing() -> None:
+    machine.apt("purge", "camera-service")
+    found = machine.run("find", *PLACES, "-xdev", "(", "-user", USER, "-o", "-iname", "*camera-service*", "-o",
+                        "-iname", "*camera_service*", ")", check=False).split()
+    ours = [path for path in found if not path.startswith(OTHERS)]
+    found = machine.run("find", *PLACES, "-xdev", "-nouser", check=False).split()
+    ours += [path for path in found if not path.startswith(OTHERS)]
+    assert not ours, f"left: {ours}"
+    known = subprocess.run(["getent", "passwd", USER], capture_output=True, text=True).stdout
+    assert not known, known
+    failed = machine.run("systemctl", "list-units", "--all", "--no-legend", "camera-service*")
+    assert "camera-service" not in failed, failed
+
+
+CHECKS = [
+    it_is_up_by_itself, the_camera_is_who_it_was, the_policy_is_what_was_set, the_key_is_there_still,
+    the_recording_of_before_plays, removal_stops_it_and_keeps_what_is_the_users, installed_again_it_goes_on,
+    purge_leaves_nothing,
+]

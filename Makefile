@@ -3,7 +3,7 @@
 # Everything `make run` writes is here, so that it needs no root.
 RUN_FOLDER := $(CURDIR)/.run
 
-.PHONY: run token test deps lab bench
+.PHONY: run token deb test deps lab bench
 
 # Builds and starts the service with the default configuration.
 run:
@@ -14,6 +14,12 @@ run:
 ROLE ?= admin
 token:
 	@CAMERA_SERVICE__STATE_DIRECTORY="$(RUN_FOLDER)" cargo run -q --release --locked -- token --role "$(ROLE)"
+
+# The Debian package, into target/debian/. PROFILE=dev builds faster and runs slower.
+PROFILE ?= release
+deb:
+	packaging/install-deps build run package
+	packaging/build-deb --profile "$(PROFILE)"
 
 # Everything that has to hold before a change is merged. SKIP_LAB=1 leaves the camera lab out.
 test:

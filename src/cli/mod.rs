@@ -1,6 +1,7 @@
 //! What the command line offers. Each subcommand but `run` does its one thing and ends.
 
 mod ctl;
+mod generate;
 mod key;
 mod list;
 mod logging;
@@ -16,7 +17,7 @@ use camera_service::{
     config::{self, Config, Loaded},
     error::Error,
 };
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
 /// The configuration that is read where none is named and it exists.
 const DEFAULT_CONFIG: &str = "/etc/camera-service/camera-service.yaml";
@@ -92,6 +93,12 @@ enum Command {
         #[command(subcommand)]
         action: key::Action,
     },
+    /// Write manual pages and shell completions into a folder
+    #[command(hide = true)]
+    Generate {
+        /// The folder; made where it is missing
+        folder: PathBuf,
+    },
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -125,6 +132,7 @@ impl Cli {
             Some(Command::Key { action }) => {
                 self.with_config(|config| report(key::run(action, &app::api_keys_file(&config))))
             }
+            Some(Command::Generate { folder }) => report(generate::run(Self::command(), folder)),
         }
     }
 

@@ -46,7 +46,8 @@ def journal(since: str, unit: str = UNIT) -> str:
 
 def apt(*words: str) -> str:
     """apt-get as an administrator runs it, without a network and without questions."""
-    return run("apt-get", "-y", "--no-install-recommends", *words, env={"DEBIAN_FRONTEND": "noninteractive", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
+    return run("apt-get", "-y", *words,
+               env={"DEBIAN_FRONTEND": "noninteractive", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
 
 
 def install(name: str = "camera-service.deb") -> str:

@@ -146,7 +146,7 @@ def what_the_reboot_is_to_keep() -> None:
     client = machine.rpc()
     client.call("set_retention_policy", policy_type="age", max_age_days=77, enabled=True)
     client.close()
-    machine.run("camera-service", "key", "add", "--role", "viewer", "--description", "of the test")
+    machine.run("camera-service", "key", "add", "--role", "viewer", "--name", "of the test")
     known = len(machine.films("camera0"))
     machine.ctl("record", "start", "camera0")
     film = machine.wait_growing("camera0", known)

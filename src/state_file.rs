@@ -5,7 +5,7 @@
 use std::{
     fs::{self, OpenOptions},
     io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt, fchown},
     path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -36,6 +36,16 @@ pub fn load<T: Default>(path: &Path, parse: impl FnOnce(&[u8]) -> Result<T, Stri
 /// power cut leaves the old file or the new one. Error: the folder cannot be written; the old file is whole then.
 pub fn write(path: &Path, text: &[u8], mode: u32) -> Result<()> {
     replace(path, text, mode).map_err(|error| on_disk(format!("{} cannot be written", path.display()), error))
+}
+
+/// Gives a file that root makes to the owner of `other`, such as its folder: the service, which runs as somebody else, has
+/// to read what commands leave there for it. Nothing where this is not root. Blocks on the disk.
+pub fn give_to_owner_of(other: &Path, file: &fs::File) -> io::Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    let owner = fs::metadata(other)?;
+    fchown(file, Some(owner.uid()), Some(owner.gid()))
 }
 
 /// Renames a file to `NAME.bad-SECONDS`, or the next name that is free, and says which. Error: it cannot be renamed.

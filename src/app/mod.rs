@@ -45,6 +45,9 @@ const DEVICE_EVENTS: usize = 64;
 /// How long the device monitor may take to stop.
 const MONITOR_STOP: Duration = Duration::from_secs(2);
 
+/// What ending takes beyond the grace period: the process itself, with the threads that are left.
+const END: Duration = Duration::from_secs(5);
+
 /// The signals that end the service. Listened to before anything starts, so that none comes too early to be heard.
 pub struct Signals {
     terminate: Signal,
@@ -206,7 +209,9 @@ impl App {
     /// Takes everything down, in the order in which nothing is lost.
     pub async fn drain(mut self) {
         tracing::info!("stopping");
-        notify(&[NotifyState::Stopping]);
+        // systemd's own time to stop knows nothing of the configured one, and would be the shorter one some day.
+        let longest = u32::try_from((self.grace + END).as_micros()).unwrap_or(u32::MAX);
+        notify(&[NotifyState::Stopping, NotifyState::ExtendTimeoutUsec(longest)]);
         // First what cannot be had again. Clients are still there to hear of it.
         self.paths.close_recordings().await;
         // No new callers. Sockets are told, and replies under way are finished.

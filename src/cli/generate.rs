@@ -25,7 +25,12 @@ pub fn run(mut command: clap::Command, folder: &Path) -> Result<()> {
             fs::rename(&file, folder.join("camera-service")).map_err(|error| failed(&file, error))?;
         }
     }
-    clap_mangen::generate_to(command, &pages).map_err(|error| failed(&pages, error))
+    clap_mangen::generate_to(without_help(command), &pages).map_err(|error| failed(&pages, error))
+}
+
+/// Without the subcommands `help`: each would get a page for every command there is.
+fn without_help(command: clap::Command) -> clap::Command {
+    command.disable_help_subcommand(true).mut_subcommands(without_help)
 }
 
 fn failed(path: &Path, error: io::Error) -> Error {

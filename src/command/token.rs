@@ -16,7 +16,10 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::access::{Identity, Role, unauthenticated};
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    state_file,
+};
 
 /// Shortest secret that is taken: HS256 wants a key as long as its hash (RFC 7518 section 3.2).
 const MIN_SECRET: usize = 32;
@@ -84,6 +87,7 @@ fn make(file: &Path) -> std::io::Result<()> {
     let made = options.write(true).create_new(true).mode(0o600).open(&unfinished).and_then(|mut out| {
         // A version 4 UUID carries 122 bits from the kernel's random numbers.
         writeln!(out, "{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple())?;
+        state_file::give_to_owner_of(file.parent().unwrap_or(Path::new(".")), &out)?;
         out.sync_all()?;
         fs::hard_link(&unfinished, file)
     });
@@ -159,6 +163,8 @@ impl Tokens {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt;
+
     use super::*;
     use crate::error::Kind;
 
@@ -258,8 +264,13 @@ mod tests {
     #[test]
     fn a_secret_is_made_once_and_is_private() {
         let folder = tempfile::tempdir().unwrap();
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(folder.path(), Some(1234), Some(1234)).unwrap();
+        }
         let file = folder.path().join("jwt-secret");
         let first = Secret::kept_in(&file).unwrap();
+        let owner = |path: &Path| fs::metadata(path).map(|it| (it.uid(), it.gid())).unwrap();
+        assert_eq!(owner(&file), owner(folder.path()), "whoever makes it, the service reads it");
         assert_eq!(first.0, Secret::kept_in(&file).unwrap().0);
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "nothing is left behind");

@@ -2,7 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Access, AtFlags, CWD, accessat};
+use rustix::{
+    fs::{Access, AtFlags, CWD, accessat},
+    io::Errno,
+};
 
 use super::{
     problem::{Diagnostic, Place},
@@ -74,9 +77,13 @@ pub(super) fn writable(folder: &Path) -> Result<(), String> {
             }
             Ok(_) => {
                 let access = accessat(CWD, part, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS);
-                return access.map_err(|error| match part == folder {
-                    true => format!("cannot be written to ({error})"),
-                    false => format!("does not exist and cannot be made in {} ({error})", part.display()),
+                return access.map_err(|error| match (part == folder, error) {
+                    (true, Errno::ROFS) => format!("is read-only here{}", unit(folder)),
+                    (true, _) => format!("cannot be written to ({error})"),
+                    (false, Errno::ROFS) => {
+                        format!("does not exist, and {} is read-only here: make it{}", part.display(), unit(folder))
+                    }
+                    (false, _) => format!("does not exist and cannot be made in {} ({error})", part.display()),
                 });
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {}
@@ -85,6 +92,15 @@ pub(super) fn writable(folder: &Path) -> Result<(), String> {
         }
     }
     Err("has no folder above it".into())
+}
+
+/// Why a disk that others write to may be read-only here, and the way out.
+fn unit(folder: &Path) -> String {
+    format!(
+        "; a service of systemd's writes only where its unit says: sudo systemctl edit camera-service, and the lines \
+         [Service] and ReadWritePaths={}",
+        folder.display()
+    )
 }
 
 #[cfg(test)]

@@ -7,14 +7,17 @@ use std::{
     collections::HashSet,
     fs::{self, File},
     io::{self, Write},
-    os::unix::fs::{MetadataExt, PermissionsExt, fchown},
+    os::unix::fs::PermissionsExt,
     path::Path,
 };
 
 use serde::{Deserialize, Serialize};
 
 use super::record::{Record, Wish};
-use crate::error::{Error, Kind, Result};
+use crate::{
+    error::{Error, Kind, Result},
+    state_file,
+};
 
 /// What this code reads and writes.
 const VERSION: u32 = 1;
@@ -124,11 +127,7 @@ fn replace(file: &Path, folder_lock: &File, text: &[u8]) -> io::Result<()> {
     let mut written = tempfile::Builder::new().prefix(".api-keys-").tempfile_in(folder)?;
     written.write_all(text)?;
     written.write_all(b"\n")?;
-    if rustix::process::geteuid().is_root() {
-        // Written by root for the service's user, who must be able to read it.
-        let owner = fs::metadata(file).or_else(|_| fs::metadata(folder))?;
-        fchown(written.as_file(), Some(owner.uid()), Some(owner.gid()))?;
-    }
+    state_file::give_to_owner_of(if file.exists() { file } else { folder }, written.as_file())?;
     written.as_file().sync_all()?;
     written.persist(file).map_err(|error| error.error)?;
     folder_lock.sync_all()
@@ -144,7 +143,7 @@ fn on_disk(message: String, error: io::Error) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{os::unix::fs::MetadataExt, time::Duration};
 
     use super::*;
     use crate::command::access::Role;

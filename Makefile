@@ -3,7 +3,7 @@
 # Everything `make run` writes is here, so that it needs no root.
 RUN_FOLDER := $(CURDIR)/.run
 
-.PHONY: run token deb test deps lab bench
+.PHONY: run token deb test test-machine deps lab bench
 
 # Builds and starts the service with the default configuration.
 run:
@@ -21,10 +21,15 @@ deb:
 	packaging/install-deps build run package
 	packaging/build-deb --profile "$(PROFILE)"
 
-# Everything that has to hold before a change is merged. SKIP_LAB=1 leaves the camera lab out.
+# Everything that has to hold before a change is merged. SKIP_LAB=1 leaves the camera lab out, SKIP_MACHINE=1 the machine.
 test:
-	packaging/install-deps build run test $(if $(filter 1,$(SKIP_LAB)),,lab)
+	packaging/install-deps build run test $(if $(filter 1,$(SKIP_LAB)),,lab) $(if $(filter 1,$(SKIP_MACHINE)),,package machine)
 	tests/all
+
+# The package, installed on a machine like production; MACHINE=broken checks that one only.
+test-machine:
+	packaging/install-deps build run package machine
+	tests/machine/run $(MACHINE)
 
 # The packages alone.
 deps:

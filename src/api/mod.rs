@@ -34,7 +34,7 @@ use crate::{
     config,
 };
 use listen::Door;
-pub use tls::Certificate;
+pub use tls::{Certificate, validity};
 
 /// The sockets to serve on. The caller binds them, so that it can say which port was taken, and use port 0.
 #[derive(Debug)]

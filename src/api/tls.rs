@@ -8,6 +8,7 @@ use std::{
     io::{self, Read},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::SystemTime,
 };
 
 use tokio_rustls::{
@@ -122,6 +123,18 @@ fn read(chain: &Path, key: &Path) -> Result<ServerConfig> {
     })?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
+}
+
+/// From when until when the first certificate of a chain is good. Blocks on the disk.
+///
+/// # Errors
+/// When the file cannot be read or understood.
+pub fn validity(chain: &Path) -> Result<(SystemTime, SystemTime)> {
+    let unclear = |error: &dyn std::fmt::Display| useless(chain, &format!("cannot be understood ({error})"));
+    let first = CertificateDer::from_pem_slice(&pem(chain)?).map_err(|error| unclear(&error))?;
+    let (_, certificate) = x509_parser::parse_x509_certificate(&first).map_err(|error| unclear(&error))?;
+    let validity = certificate.validity();
+    Ok((validity.not_before.to_datetime().into(), validity.not_after.to_datetime().into()))
 }
 
 fn pem(file: &Path) -> Result<Vec<u8>> {

@@ -2,7 +2,7 @@
 
 use std::{
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     api,
     camera::{Cameras, Remembered, identity::Identities, registry::Registry},
-    command::{Clients, Contents, Credentials, Gateway, Indexes, Rates, Role, keys, retention::Retention, token, v3},
+    command::{Clients, Contents, Credentials, Gateway, Indexes, Rates, keys, retention::Retention, token, v3},
     config::Config,
     device::{DeviceEvent, monitor},
     error::{Error, Kind, Result},
@@ -33,8 +33,14 @@ use crate::{
     pipeline::Encoders,
 };
 
+mod needs;
 mod ports;
 mod settings;
+
+pub use needs::{
+    Listener, api_keys_file, check_certificates, check_mediamtx, encoders, has_secret, listeners, make_token,
+    try_to_listen,
+};
 
 use ports::{bind, local};
 
@@ -300,9 +306,8 @@ impl Hands {
         // They read their folders while the encoders are tried.
         let keepers = indexes.all().map(Index::keep).collect::<Result<_>>()?;
         let launch = LaunchFiles::new(config.pipelines_directory.clone());
-        let encoders = Encoders::probe(&config.encoder.order, &launch, config.encoder.trial_timeout);
         Ok(Self {
-            encoders,
+            encoders: encoders(config, &launch),
             rtsp: Arc::new(RtspServer::start(settings::rtsp(config), launch.clone())?),
             identities: Identities::load(&config.state_directory.join("identity.json"))?,
             external: external::Memory::load(&config.state_directory.join("external.json"))?,
@@ -348,20 +353,6 @@ fn make_folder(folder: &Path) -> Result<()> {
         let message = format!("folder {} cannot be made", folder.display());
         Error::with_source(Kind::Dependency { dependency: "disk".into() }, message, error)
     })
-}
-
-/// Makes a token for a client, signed with the secret the service would use. Blocks on the disk.
-/// Errors: the secret cannot be read or made.
-pub fn make_token(config: &Config, role: Role, user: &str, hours: Option<u32>) -> Result<String> {
-    make_folder(&config.state_directory)?;
-    let hours = hours.unwrap_or(config.security.jwt.expiry_hours);
-    token::make_token(&settings::secret(config)?, role, Duration::from_secs(u64::from(hours) * 3600), user)
-}
-
-/// Where API keys are kept.
-pub fn api_keys_file(config: &Config) -> PathBuf {
-    let file = config.security.api_keys.storage_file.clone();
-    file.unwrap_or_else(|| config.state_directory.join("api-keys.json"))
 }
 
 fn listen(kind: SignalKind) -> Result<Signal> {

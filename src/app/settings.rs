@@ -2,6 +2,7 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -133,9 +134,14 @@ pub(super) fn folders(config: &Config) -> Result<Folders> {
 /// The configured secret, or the one kept in the state directory. Blocks on the disk.
 pub(super) fn secret(config: &Config) -> Result<token::Secret> {
     match config.security.jwt.secret_key.expose() {
-        "" => token::Secret::kept_in(&config.state_directory.join("jwt-secret")),
+        "" => token::Secret::kept_in(&secret_file(config)),
         secret => token::Secret::new(secret),
     }
+}
+
+/// Where a secret is kept that nobody configured.
+pub(super) fn secret_file(config: &Config) -> PathBuf {
+    config.state_directory.join("jwt-secret")
 }
 
 /// What TLS is spoken with, where it is. Blocks on the disk.

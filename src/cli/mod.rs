@@ -1,10 +1,13 @@
 //! What the command line offers. Each subcommand but `run` does its one thing and ends.
 
 mod ctl;
+mod dial;
+mod doctor;
 mod generate;
 mod key;
 mod list;
 mod logging;
+mod trust;
 
 use std::{
     path::{Path, PathBuf},
@@ -68,6 +71,11 @@ enum Command {
         /// The file
         file: PathBuf,
     },
+    /// Look at everything that has to be right for the service to run, before and after it is installed
+    ///
+    /// One line a check, with what to do where something is wrong. Nothing is changed. As root, the checks are made as the
+    /// service's user. Exit code 1: something is wrong; warnings are not.
+    Doctor(doctor::Doctor),
     /// Probe the cameras that are plugged in, print them, and end
     ListCameras {
         /// As JSON instead of a table
@@ -123,6 +131,7 @@ impl Cli {
     pub fn run(self) -> ExitCode {
         match &self.command {
             Some(Command::CheckConfig { file }) => check_config(file),
+            Some(Command::Doctor(doctor)) => doctor.run(self.config.as_deref(), self.mediamtx_config.as_deref()),
             None | Some(Command::Run) => self.with_config(|config| self.serve(config)),
             Some(Command::ListCameras { json }) => report(list::run(*json)),
             Some(Command::Ctl(ctl)) => self.with_config(|config| ctl.run(&config)),

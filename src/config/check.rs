@@ -67,7 +67,7 @@ pub(super) fn files(files: &[Setting<PathBuf>], problems: &mut Vec<Diagnostic>) 
 }
 
 /// Whether files can be made in `folder`, after making the folder itself if need be. The error says why not.
-pub(super) fn writable(folder: &Path) -> Result<(), String> {
+pub fn writable(folder: &Path) -> Result<(), String> {
     let parts = folder.ancestors().map(|part| if part.as_os_str().is_empty() { Path::new(".") } else { part });
     for part in parts {
         match part.metadata() {

@@ -31,6 +31,7 @@ mod value;
 use std::path::{Path, PathBuf};
 
 pub use camera::{Camera, Match, Pin, PinnedMode, TestPattern};
+pub use check::writable;
 pub use encoder::{Encoder, EncoderKind, Gop, Level as H264Level, Preset, Profile};
 use environment::Variables;
 pub use external::{ExternalDiscovery, LONGEST_INTERVAL, LONGEST_SCAN, Network, Targets};
@@ -39,7 +40,7 @@ pub use mediamtx::MediaMtx;
 pub use problem::{Diagnostic, Place, Problems};
 pub use recording::{Quality, Recording, RecordingFormat, SnapshotFormat, Snapshots};
 pub use rtsp::Rtsp;
-use section::{Findings, Section};
+use section::{Findings, Section, Setting};
 pub use security::{Algorithm, ApiKeys, Health, Jwt, RateLimiting, Security, Ssl};
 pub use server::Server;
 pub use storage::{CameraRetention, Policy, RetentionPolicy, Storage};
@@ -119,6 +120,23 @@ pub struct Loaded {
     pub warnings: Vec<Diagnostic>,
 }
 
+/// What is known of a configuration, whether it can be used or not.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Examined {
+    /// What was read. A key whose value is wrong has its default.
+    pub config: Config,
+    /// Keys that do nothing, or not yet, in the order of the file.
+    pub warnings: Vec<Diagnostic>,
+    /// What is wrong with what is written, in the order of the file.
+    pub problems: Vec<Diagnostic>,
+    /// Folders that are written to, but for recordings, each with the key that names it.
+    pub folders: Vec<(String, PathBuf)>,
+    /// Folders of recordings, in the order in which they are tried: one is enough.
+    pub recordings: Vec<(String, PathBuf)>,
+    /// Files that have to be there when the service starts.
+    pub files: Vec<(String, PathBuf)>,
+}
+
 impl Config {
     /// Reads and checks the file at `path` (none: the defaults) under the environment `env`.
     ///
@@ -128,18 +146,27 @@ impl Config {
     ///
     /// Errors: everything that is wrong, in the order of the file.
     pub fn load(path: Option<&Path>, env: impl Iterator<Item = (String, String)>) -> Result<Loaded, Problems> {
-        let variables: Variables = env.collect();
-        let (name, text) = match path {
-            Some(path) => (path.display().to_string(), read_file(path)?),
-            None => ("defaults".into(), String::new()),
-        };
-        let (mut loaded, findings) = Self::read(&name, &text, &variables, state_directory(&variables));
+        let (mut loaded, findings) = Self::read_at(path, env)?;
         let mut problems = findings.problems;
         check::folders(&findings.folders, &mut problems);
         check::recordings(&findings.recordings, &mut problems, &mut loaded.warnings);
         loaded.warnings.sort_by(|a, b| a.place.cmp(&b.place));
         check::files(&findings.files, &mut problems);
         finish(loaded, problems)
+    }
+
+    /// As [`Config::load`], for who wants to know of everything that is wrong with a machine: gives what could be read also
+    /// where it cannot be used. What has to be there is named and not looked at.
+    ///
+    /// Errors: the file cannot be read.
+    pub fn examine(path: Option<&Path>, env: impl Iterator<Item = (String, String)>) -> Result<Examined, Problems> {
+        let (Loaded { config, warnings }, findings) = Self::read_at(path, env)?;
+        let mut problems = findings.problems;
+        problems.sort_by(|a, b| a.place.cmp(&b.place));
+        let named = |settings: Vec<Setting<PathBuf>>| settings.into_iter().map(|it| (it.key, it.value)).collect();
+        let (folders, recordings, files) = (findings.folders, findings.recordings, findings.files);
+        let (folders, recordings, files) = (named(folders), named(recordings), named(files));
+        Ok(Examined { config, warnings, problems, folders, recordings, files })
     }
 
     /// Reads and checks `text`, without a look at the machine's folders and files. `name` stands for the file in messages.
@@ -159,6 +186,18 @@ impl Config {
         let first = ("mediamtx.recordings_path", self.mediamtx.recordings_path.as_path());
         let fallback = self.storage.fallback_path.as_deref().map(|folder| ("storage.fallback_path", folder));
         std::iter::once(first).chain(fallback)
+    }
+
+    fn read_at(
+        path: Option<&Path>,
+        env: impl Iterator<Item = (String, String)>,
+    ) -> Result<(Loaded, Findings), Problems> {
+        let variables: Variables = env.collect();
+        let (name, text) = match path {
+            Some(path) => (path.display().to_string(), read_file(path)?),
+            None => ("defaults".into(), String::new()),
+        };
+        Ok(Self::read(&name, &text, &variables, state_directory(&variables)))
     }
 
     fn read(name: &str, text: &str, variables: &Variables, state_directory: PathBuf) -> (Loaded, Findings) {

@@ -17,6 +17,7 @@ mod streams;
 pub use discovery::{Discovery, Report, Wish};
 pub use memory::Memory;
 pub use own::OwnServer;
+pub use probe::{Answer, describe, options};
 pub use scan::Found;
 use scan::Places;
 pub use streams::{Settings, Streams};

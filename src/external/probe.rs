@@ -8,7 +8,7 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
     time::timeout,
 };
@@ -24,7 +24,7 @@ const LONGEST: usize = 64 * 1024;
 
 /// What was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Answer {
+pub enum Answer {
     /// Nothing listens there, or nothing is there.
     Nobody,
     /// An RTSP server, which has no such stream.
@@ -44,18 +44,43 @@ pub(super) async fn ask(socket: SocketAddr, url: &RtspUrl) -> Answer {
         Err(_) => return Answer::Nobody,
         Ok(Err(error)) => return refused(&error),
     };
-    let request = format!(
-        "DESCRIBE {} RTSP/1.0\r\nCSeq: 1\r\nAccept: application/sdp\r\nUser-Agent: camera-service\r\n\r\n",
-        url.expose()
-    );
+    describe(&mut connection, url).await
+}
+
+/// Asks for the stream at `url` over a connection to its server.
+pub async fn describe(connection: &mut (impl AsyncRead + AsyncWrite + Unpin), url: &RtspUrl) -> Answer {
+    let url = url.expose();
+    let request =
+        format!("DESCRIBE {url} RTSP/1.0\r\nCSeq: 1\r\nAccept: application/sdp\r\nUser-Agent: camera-service\r\n\r\n");
+    exchange(connection, &request).await.map_or_else(Answer::Odd, |text| understood(&text))
+}
+
+/// Asks what methods are known over a connection to a server: those, as it lists them.
+///
+/// Errors: it does not answer in time, or not as an RTSP server does.
+pub async fn options(connection: &mut (impl AsyncRead + AsyncWrite + Unpin), url: &RtspUrl) -> Result<String, String> {
+    let request = format!("OPTIONS {} RTSP/1.0\r\nCSeq: 1\r\nUser-Agent: camera-service\r\n\r\n", url.expose());
+    let methods = |text: &str| {
+        let mut fields = text.lines().filter_map(|line| line.split_once(':'));
+        let public = fields.find(|(name, _)| name.eq_ignore_ascii_case("public"));
+        match public.map(|(_, methods)| methods.trim().to_owned()) {
+            Some(methods) if text.starts_with("RTSP/1.0 200 ") => Ok(methods),
+            _ => Err(format!("answers \"{}\"", text.lines().next().unwrap_or_default())),
+        }
+    };
+    methods(&exchange(connection, &request).await?)
+}
+
+/// One request, and the answer to it.
+async fn exchange(connection: &mut (impl AsyncRead + AsyncWrite + Unpin), request: &str) -> Result<String, String> {
     let asking = async {
         connection.write_all(request.as_bytes()).await?;
-        read(&mut connection).await
+        read(connection).await
     };
     match timeout(ANSWER, asking).await {
-        Ok(Ok(text)) => understood(&text),
-        Ok(Err(error)) => Answer::Odd(format!("ends the connection: {error}")),
-        Err(_) => Answer::Odd(format!("accepts a connection and does not answer within {} s", ANSWER.as_secs())),
+        Ok(Ok(text)) => Ok(text),
+        Ok(Err(error)) => Err(format!("ends the connection: {error}")),
+        Err(_) => Err(format!("accepts a connection and does not answer within {} s", ANSWER.as_secs())),
     }
 }
 
@@ -75,7 +100,7 @@ fn refused(error: &io::Error) -> Answer {
 }
 
 /// The head of the answer and as much of its body as it says there is.
-async fn read(connection: &mut TcpStream) -> io::Result<String> {
+async fn read(connection: &mut (impl AsyncRead + Unpin)) -> io::Result<String> {
     let mut text = Vec::new();
     let mut chunk = [0; 4096];
     while text.len() < LONGEST && !is_whole(&text) {

@@ -50,6 +50,36 @@ impl LaunchFiles {
         let lines = names.iter().map(|name| self.line(name.as_ref())).collect::<Result<Vec<_>>>()?;
         Ok(lines.into_iter().filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ! "))
     }
+
+    /// The names of all of them, as [`LaunchFiles::line`] takes them.
+    pub fn names() -> Vec<String> {
+        let folders = EMBEDDED.dirs().flat_map(|folder| folder.files());
+        let paths = folders.map(|file| file.path().with_extension("").display().to_string());
+        let mut names: Vec<String> = paths.collect();
+        names.sort();
+        names
+    }
+
+    /// The elements in the file of this name that GStreamer does not have here. Errors: there is no such file, or it does
+    /// not parse for another reason.
+    pub fn missing_elements(&self, name: &str) -> Result<Vec<String>> {
+        let line = self.line(name)?;
+        if line.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut context = gst::ParseContext::new();
+        let built = gst::parse::launch_full(&line, Some(&mut context), gst::ParseFlags::PLACE_IN_BIN);
+        let mut missing: Vec<String> = context.missing_elements().iter().map(ToString::to_string).collect();
+        missing.sort();
+        missing.dedup();
+        match built {
+            Err(error) if missing.is_empty() => {
+                let message = format!("launch file {name} does not parse: {error} in: {line}");
+                Err(Error::with_source(dependency(name), message, error))
+            }
+            _ => Ok(missing),
+        }
+    }
 }
 
 /// Builds the pipeline of a launch line, on the shared clock. Errors: syntax, or an element that is not installed,
@@ -108,6 +138,25 @@ mod tests {
         let files = LaunchFiles::new(Some(folder.path().into()));
         assert_eq!(files.line("source/raw").unwrap(), "videotestsrc name=source ! identity");
         assert_eq!(files.join(&["source/raw", "encoder/none"]).unwrap(), "videotestsrc name=source ! identity");
+    }
+
+    #[test]
+    fn every_file_is_named_and_says_what_it_lacks() {
+        crate::media::init().unwrap();
+        let names = LaunchFiles::names();
+        for name in ["source/raw", "encoder/none", "output/rtsp-h264"] {
+            assert!(names.iter().any(|there| there == name), "{name} is not in {names:?}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("tail")).unwrap();
+        let write = |line: &str| std::fs::write(folder.path().join("tail/h264.launch"), line).unwrap();
+        let files = LaunchFiles::new(Some(folder.path().into()));
+        write("identity ! nosuchelement ! norsuchone ! nosuchelement ! fakesink");
+        assert_eq!(files.missing_elements("tail/h264").unwrap(), ["norsuchone", "nosuchelement"]);
+        write("identity ! ! fakesink");
+        assert!(files.missing_elements("tail/h264").unwrap_err().message().contains("tail/h264"));
+        assert_eq!(files.missing_elements("tail/mjpeg").unwrap(), Vec::<String>::new());
+        assert_eq!(files.missing_elements("encoder/none").unwrap(), Vec::<String>::new());
     }
 
     #[test]

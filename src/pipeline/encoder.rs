@@ -33,6 +33,9 @@ pub struct Encoders {
 const TRIAL: (u32, u32, Rate) = (640, 480, Rate::per_second(30));
 
 impl Encoders {
+    /// Why an encoder is not usable that GStreamer does not have here.
+    pub const NOT_INSTALLED: &str = "not installed";
+
     /// Tries the encoders of `order`, one after the other, and takes those that deliver a key frame within
     /// `deadline`. Blocks; a trial that hangs in a driver is left behind on its thread.
     pub fn probe(order: &[EncoderKind], files: &LaunchFiles, deadline: Duration) -> Self {
@@ -105,7 +108,7 @@ pub(super) fn launch_file(kind: EncoderKind) -> String {
 
 fn trial(kind: EncoderKind, files: &LaunchFiles, deadline: Duration) -> Result<(), String> {
     if gst::ElementFactory::find(&kind.to_string()).is_none() {
-        return Err("not installed".into());
+        return Err(Encoders::NOT_INSTALLED.into());
     }
     let (told, verdict) = mpsc::sync_channel(1);
     let files = files.clone();

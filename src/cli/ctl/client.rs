@@ -4,17 +4,15 @@ use std::fmt;
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
-};
-use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_tungstenite::{
     WebSocketStream, client_async,
     tungstenite::{Message, client::IntoClientRequest},
 };
 
-use super::trust::Trust;
+use super::super::{
+    dial::{Connection, dial},
+    trust::Trust,
+};
 
 /// Why it did not work, in a line for people.
 #[derive(Debug)]
@@ -33,11 +31,6 @@ impl fmt::Display for Failure {
         f.write_str(reason)
     }
 }
-
-/// A connection, encrypted or not.
-trait Connection: AsyncRead + AsyncWrite + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Unpin> Connection for T {}
 
 /// The conversation.
 pub struct Client {
@@ -59,14 +52,8 @@ impl Client {
         let (uri, tls) = (request.uri(), request.uri().scheme_str() == Some("wss"));
         let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
         let port = uri.port_u16().unwrap_or(if tls { 443 } else { 80 });
-        let stream = TcpStream::connect((host, port)).await.map_err(|error| failed(&error))?;
-        let connection: Box<dyn Connection> = if tls {
-            let connector = trust.connector().map_err(Failure::Refused)?;
-            let name = ServerName::try_from(host.to_owned()).map_err(|error| wrong(&error))?;
-            Box::new(connector.connect(name, stream).await.map_err(|error| failed(&error))?)
-        } else {
-            Box::new(stream)
-        };
+        let connector = tls.then(|| trust.connector()).transpose().map_err(Failure::Refused)?;
+        let connection = dial(host, port, connector.as_ref()).await.map_err(|error| failed(&error))?;
         let (socket, _) = client_async(request, connection).await.map_err(|error| failed(&error))?;
         Ok(Self { socket, id: 0 })
     }

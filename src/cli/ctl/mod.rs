@@ -3,11 +3,10 @@
 //! What a service answers is printed for people, or as it came with `--json`. Exit codes: 0 done, 1 refused, 69 the
 //! service cannot be reached, 77 the caller may not.
 
-mod client;
+pub mod client;
 mod show;
-mod trust;
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode};
 
 use camera_service::{
     app,
@@ -19,7 +18,8 @@ use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
 use client::{Client, Failure};
-use trust::Trust;
+
+use super::{dial, trust::Trust};
 
 /// `EX_UNAVAILABLE` and `EX_NOPERM` of `sysexits.h`.
 const EX_UNAVAILABLE: u8 = 69;
@@ -268,20 +268,14 @@ impl Ctl {
     }
 
     fn url(&self, config: &Config) -> String {
-        let server = &config.server;
-        let address = match server.host.is_unspecified() {
-            true => SocketAddr::from(([127, 0, 0, 1], server.port)),
-            false => SocketAddr::from((server.host, server.port)),
-        };
-        let scheme = if config.security.ssl.enabled { "wss" } else { "ws" };
-        self.url.clone().unwrap_or_else(|| format!("{scheme}://{address}{}", server.websocket_path))
+        self.url.clone().unwrap_or_else(|| dial::control_url(config))
     }
 
     fn trust(&self, config: &Config) -> Trust {
-        match (&self.ca, &self.url, &config.security.ssl.cert_file) {
-            (Some(file), ..) => Trust::Listed(file.clone()),
-            (None, None, Some(file)) => Trust::Own(file.clone()),
-            _ => Trust::System,
+        match (&self.ca, &self.url) {
+            (Some(file), _) => Trust::Listed(file.clone()),
+            (None, None) => dial::own_trust(config),
+            (None, Some(_)) => Trust::System,
         }
     }
 

@@ -1,0 +1,93 @@
+//! The ports: free, or this service's own. Listening is tried as the service does it, as its user.
+
+use std::net::SocketAddr;
+
+use camera_service::{
+    app::{self, Listener},
+    error::Result,
+};
+use procfs::{
+    net::{TcpState, tcp, tcp6},
+    process::{FDTarget, all_processes},
+};
+
+use super::{case::Case, finding::Finding};
+
+/// The name of our own processes.
+const OURS: &str = "camera-service";
+
+/// The checks.
+pub fn look(case: &Case) -> Vec<Finding> {
+    match case.config() {
+        Some(config) => app::listeners(config).iter().map(|listener| port(case, listener)).collect(),
+        None => vec![Finding::skipped("ports", "the configuration cannot be read; that comes first")],
+    }
+}
+
+fn port(case: &Case, listener: &Listener) -> Finding {
+    let Listener { key, address } = listener;
+    let check = format!("ports.{key}");
+    if address.port() == 0 {
+        return Finding::ok(check, format!("any free port of {}", address.ip()));
+    }
+    let error = match case.as_service(|| try_to_listen(*address)) {
+        Err(why) => return Finding::skipped(check, why),
+        Ok(Ok(())) => return Finding::ok(check, format!("{address} is free")),
+        Ok(Err(error)) => error,
+    };
+    match holder(address.port()) {
+        Some(Some(holder)) if holder.name == OURS => {
+            Finding::ok(check, format!("{address} is this service's own (pid {})", holder.pid))
+        }
+        Some(Some(holder)) => Finding::fail(
+            check,
+            format!("{address} is taken by {} (pid {})", holder.name, holder.pid),
+            format!("stop {}, or set {key}", holder.name),
+        ),
+        Some(None) => Finding::warn(
+            check,
+            format!("{address} is taken, by whom only root can see"),
+            format!("run as root; if it is not this service: stop it, or set {key}"),
+        ),
+        // Nobody listens: the address is not of this machine, or the port needs a privilege.
+        None => Finding::fail(
+            check,
+            error.chain(),
+            format!("set {key} to a port from 1024 on, and its address to one of this machine"),
+        ),
+    }
+}
+
+fn try_to_listen(address: SocketAddr) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| camera_service::error::Error::internal(error.to_string()))?;
+    runtime.block_on(app::try_to_listen(address))
+}
+
+/// Who has a socket.
+pub struct Holder {
+    /// The process.
+    pub pid: i32,
+    /// Its name.
+    pub name: String,
+}
+
+/// Who listens on a port: nobody; or somebody, as far as /proc shows it.
+pub fn holder(port: u16) -> Option<Option<Holder>> {
+    let sockets: Vec<u64> = [tcp(), tcp6()]
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|socket| socket.state == TcpState::Listen && socket.local_address.port() == port)
+        .map(|socket| socket.inode)
+        .collect();
+    if sockets.is_empty() {
+        return None;
+    }
+    let holds = |process: &procfs::process::Process| {
+        let files = process.fd().into_iter().flatten().flatten();
+        files.into_iter().any(|file| matches!(file.target, FDTarget::Socket(inode) if sockets.contains(&inode)))
+    };
+    let process = all_processes().into_iter().flatten().flatten().find(holds);
+    Some(process.and_then(|process| Some(Holder { pid: process.pid, name: process.stat().ok()?.comm })))
+}

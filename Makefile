@@ -3,7 +3,7 @@
 # Everything `make run` writes is here, so that it needs no root.
 RUN_FOLDER := $(CURDIR)/.run
 
-.PHONY: run token deb test test-machine deps lab bench
+.PHONY: run token deb deb-arm64 test test-machine test-arm64 deps lab bench
 
 # Builds and starts the service with the default configuration.
 run:
@@ -20,6 +20,14 @@ PROFILE ?= release
 deb:
 	packaging/install-deps build run package
 	packaging/build-deb --profile "$(PROFILE)"
+
+# The same for a Raspberry Pi or a Jetson, into target/arm64/, built on this machine.
+deb-arm64:
+	packaging/build-deb --profile "$(PROFILE)" --arch arm64
+
+# Runs what deb-arm64 made, under emulation.
+test-arm64:
+	packaging/cross-root arm64 tests/arm64
 
 # Everything that has to hold before a change is merged. SKIP_LAB=1 leaves the camera lab out, SKIP_MACHINE=1 the machine.
 test:

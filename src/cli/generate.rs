@@ -15,7 +15,9 @@ pub fn run(mut command: clap::Command, folder: &Path) -> Result<()> {
         let inner = folder.join(name);
         fs::create_dir_all(&inner).map(|()| inner).map_err(|error| failed(folder, error))
     };
+    // Before completions, which give every command its `help`.
     let pages = make("man")?;
+    clap_mangen::generate_to(without_help(command.clone()), &pages).map_err(|error| failed(&pages, error))?;
     for shell in SHELLS {
         let folder = make(&shell.to_string())?;
         let file = clap_complete::generate_to(shell, &mut command, "camera-service", &folder);
@@ -25,7 +27,7 @@ pub fn run(mut command: clap::Command, folder: &Path) -> Result<()> {
             fs::rename(&file, folder.join("camera-service")).map_err(|error| failed(&file, error))?;
         }
     }
-    clap_mangen::generate_to(without_help(command), &pages).map_err(|error| failed(&pages, error))
+    Ok(())
 }
 
 /// Without the subcommands `help`: each would get a page for every command there is.

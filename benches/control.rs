@@ -6,8 +6,6 @@
 // A bench asserts like a test does.
 #![allow(clippy::unwrap_used)]
 
-use std::time::Duration;
-
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use futures_util::{SinkExt, StreamExt};
 use tokio::{net::TcpStream, runtime::Runtime};
@@ -16,6 +14,7 @@ use tokio_tungstenite::{
     tungstenite::{Message, Utf8Bytes, client::IntoClientRequest},
 };
 
+mod measured;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
@@ -130,10 +129,7 @@ fn told_to_all(criterion: &mut Criterion) {
 
 criterion_group! {
     name = benches;
-    config = Criterion::default()
-        .sample_size(20)
-        .warm_up_time(Duration::from_millis(300))
-        .measurement_time(Duration::from_secs(2));
+    config = measured::shortly();
     targets = requests, told_to_all
 }
 criterion_main!(benches);

@@ -6,6 +6,8 @@
 // A bench asserts like a test does.
 #![allow(clippy::unwrap_used)]
 
+mod measured;
+
 use std::{
     hint::black_box,
     sync::{Arc, mpsc},
@@ -159,10 +161,7 @@ fn round_trip(criterion: &mut Criterion) {
 
 criterion_group! {
     name = benches;
-    config = Criterion::default()
-        .sample_size(20)
-        .warm_up_time(Duration::from_millis(300))
-        .measurement_time(Duration::from_secs(2));
+    config = measured::shortly();
     targets = polled, woken, round_trip
 }
 criterion_main!(benches);

@@ -18,6 +18,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
+mod measured;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
@@ -211,10 +212,7 @@ fn served(criterion: &mut Criterion) {
 
 criterion_group! {
     name = benches;
-    config = Criterion::default()
-        .sample_size(20)
-        .warm_up_time(Duration::from_millis(300))
-        .measurement_time(Duration::from_secs(2));
+    config = measured::shortly();
     targets = lists, served
 }
 criterion_main!(benches);

@@ -34,7 +34,7 @@ const FLOORS: &[(&str, u8)] = &[
 /// Crates that only some modules may use: what they bring in stays behind those modules.
 const CRATES: &[(&[&str], &[&str])] = &[
     (
-        &["gst", "gst_app", "gst_rtsp", "gst_rtsp_server", "gst_sdp", "gst_video", "gstfmp4", "glib"],
+        &["gst", "gst_app", "gst_net", "gst_rtsp", "gst_rtsp_server", "gst_sdp", "gst_video", "gstfmp4", "glib"],
         &["media", "pipeline", "output"],
     ),
     (&["warp"], &["api"]),

@@ -17,7 +17,7 @@ use camera_service::{
     frame::Codec,
     media::{self, launch::LaunchFiles},
     output::{
-        rtsp::{Admission, Guest, RtspServer, RtspSettings, Visit},
+        rtsp::{Admission, Guest, RtspServer, RtspSettings, Traffic, Visit},
         snapshot::{Caption, SnapshotRequest},
         storage::{NamePattern, Uses},
     },
@@ -25,6 +25,7 @@ use camera_service::{
     pipeline::Encoders,
     stream::Limits,
 };
+use gst::prelude::*;
 use support::{
     PATIENCE,
     peers::{assert_is_part, decode, ffprobe, pictures, run},
@@ -328,4 +329,55 @@ async fn a_film_with_b_frames_is_read_pictured_and_recorded_as_it_is() {
         assert_is_part(&recorded, &original, &what);
     }
     gateway.paths.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn packets_of_a_publisher_that_get_lost_on_the_way_are_told() {
+    let gateway = Gateway::start();
+    for losing in [true, false] {
+        let line = format!(
+            "videotestsrc is-live=true ! video/x-raw,width=320,height=240,framerate=30/1 ! x264enc tune=zerolatency \
+             key-int-max=15 ! rtspclientsink protocols=udp location={}",
+            gateway.url("cam")
+        );
+        let publisher = gst::parse::launch(&line).unwrap().downcast::<gst::Pipeline>().unwrap();
+        if losing {
+            publisher.connect_deep_element_added(|_, _, element| lose_some(element));
+        }
+        publisher.set_state(gst::State::Playing).unwrap();
+        gateway.streaming("cam").await;
+        let traffic = || gateway.paths.rtsp().sessions().first().map(|session| session.traffic).unwrap_or_default();
+        let told = async {
+            // What was lost shows with the next look at it, reports with the first one; frames take their time.
+            let enough =
+                |told: Traffic| told.packets_received > 60 && told.reports_received > 0 && told.reports_sent > 0;
+            while !enough(traffic()) || (losing && traffic().lost < 5) {
+                gateway.frames("cam", 1).await;
+            }
+        };
+        timeout(PATIENCE, told).await.unwrap_or_else(|_| panic!("{losing}: {:?}", traffic()));
+        let told = traffic();
+        if losing {
+            // Every tenth.
+            assert!(told.lost < told.packets_received / 5, "{told:?}");
+        } else {
+            assert_eq!((told.lost, told.in_error, told.reports_in_error), (0, 0, 0), "{told:?}");
+        }
+        assert!(told.jitter.is_finite() && told.bytes_received > 12 * told.packets_received, "{told:?}");
+        publisher.set_state(gst::State::Null).unwrap();
+        gateway.status("cam", |status| status.stream.is_none()).await;
+    }
+    gateway.paths.close().await;
+}
+
+/// Lets no tenth RTP packet through to the network.
+fn lose_some(element: &gst::Element) {
+    if element.factory().is_none_or(|factory| factory.name() != "rtph264pay") {
+        return;
+    }
+    let count = std::sync::atomic::AtomicU32::new(0);
+    element.static_pad("src").unwrap().add_probe(gst::PadProbeType::BUFFER, move |_, _| {
+        let losing = count.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % 10 == 9;
+        if losing { gst::PadProbeReturn::Drop } else { gst::PadProbeReturn::Ok }
+    });
 }

@@ -33,8 +33,6 @@ struct Inner {
     remote: SocketAddr,
     codec: Codec,
     way: Mutex<Way>,
-    packets: AtomicU64,
-    bytes: AtomicU64,
     lost: AtomicU64,
     newest: AtomicU64,
     over: CancellationToken,
@@ -56,8 +54,6 @@ impl Publication {
             remote,
             codec,
             way: Mutex::new(Way::Waiting(VecDeque::new())),
-            packets: AtomicU64::new(0),
-            bytes: AtomicU64::new(0),
             lost: AtomicU64::new(0),
             newest: AtomicU64::new(nanoseconds(super::now())),
             over: CancellationToken::new(),
@@ -75,16 +71,6 @@ impl Publication {
         self.0.codec
     }
 
-    /// RTP packets received.
-    pub fn packets(&self) -> u64 {
-        self.0.packets.load(Ordering::Relaxed)
-    }
-
-    /// Bytes of RTP packets received.
-    pub fn bytes(&self) -> u64 {
-        self.0.bytes.load(Ordering::Relaxed)
-    }
-
     /// Packets that nobody took in time.
     pub fn lost(&self) -> u64 {
         self.0.lost.load(Ordering::Relaxed)
@@ -97,9 +83,6 @@ impl Publication {
 
     /// A packet came. Never waits.
     pub fn push(&self, packet: gst::Sample) {
-        let bytes = packet.buffer().map_or(0, gst::BufferRef::size);
-        self.0.packets.fetch_add(1, Ordering::Relaxed);
-        self.0.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         self.0.newest.store(nanoseconds(super::now()), Ordering::Relaxed);
         match &mut *self.way() {
             Way::Waiting(waiting) => {

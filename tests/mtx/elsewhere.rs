@@ -6,7 +6,8 @@ use base64::{
     Engine,
     prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD},
 };
-use jsonwebtoken::{EncodingKey, Header, encode};
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PublicKeyData};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -15,7 +16,10 @@ use tokio::{
 
 use super::{
     curl, done,
-    support::{Camera, SMALL, Service, peers::ffprobe},
+    support::{
+        Camera, SMALL, Service,
+        peers::{ffprobe, run},
+    },
 };
 
 /// A server that answers each request with what `reply` makes of its body, and keeps the bodies.
@@ -137,5 +141,88 @@ async fn a_token_that_a_known_key_has_signed_says_what_its_bearer_may() {
     assert_eq!(curl(api, "POST", "/auth/jwks/refresh", "", &["-H", &bearer]).await.status, 200);
     assert_eq!(curl(api, "GET", "/info", "", &["-H", &bearer]).await.status, 200);
     assert_eq!(asked.lock().unwrap().len(), 2, "and forgotten when that is wanted");
+    service.stop().await;
+}
+
+/// A key that signs, and the public half as a set of keys has it (RFC 7517, RFC 7518, RFC 8037).
+type Signer = (EncodingKey, Value);
+
+fn elliptic(curve: &str, kind: &'static rcgen::SignatureAlgorithm) -> Signer {
+    let pair = KeyPair::generate_for(kind).unwrap();
+    let point = pair.der_bytes();
+    // Uncompressed: a 4, x and y (SEC 1, 2.3.3).
+    let half = point.len() / 2;
+    let [x, y] = [&point[1..=half], &point[half + 1..]].map(|part| BASE64_URL_SAFE_NO_PAD.encode(part));
+    let key = json!({ "kty": "EC", "kid": curve, "use": "sig", "crv": curve, "x": x, "y": y });
+    (EncodingKey::from_ec_der(&pair.serialize_der()), key)
+}
+
+fn edwards() -> Signer {
+    let pair = KeyPair::generate_for(&PKCS_ED25519).unwrap();
+    let x = BASE64_URL_SAFE_NO_PAD.encode(pair.der_bytes());
+    let key = json!({ "kty": "OKP", "kid": "ed", "alg": "EdDSA", "crv": "Ed25519", "x": x });
+    (EncodingKey::from_ed_der(&pair.serialize_der()), key)
+}
+
+/// Made by openssl; that and the modulus.
+async fn rsa(folder: &std::path::Path) -> (Signer, Vec<u8>) {
+    let [pem, der] = ["rsa.pem", "rsa.der"].map(|name| folder.join(name).display().to_string());
+    run("openssl", &["genrsa", "-traditional", "-out", &pem, "2048"]).await.unwrap();
+    run("openssl", &["rsa", "-in", &pem, "-traditional", "-outform", "DER", "-out", &der]).await.unwrap();
+    let modulus = run("openssl", &["rsa", "-in", &pem, "-noout", "-modulus"]).await.unwrap();
+    let modulus = modulus.trim().strip_prefix("Modulus=").unwrap();
+    let byte = |at: usize| u8::from_str_radix(&modulus[at..at + 2], 16).unwrap();
+    let modulus: Vec<u8> = (0..modulus.len()).step_by(2).map(byte).collect();
+    let n = BASE64_URL_SAFE_NO_PAD.encode(&modulus);
+    let key = json!({ "kty": "RSA", "kid": "rsa", "alg": "RS256", "use": "sig", "n": n, "e": "AQAB" });
+    ((EncodingKey::from_rsa_der(&std::fs::read(der).unwrap()), key), modulus)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_of_every_kind_count_and_each_for_what_it_is_alone() {
+    let service = Service::start(SMALL).await;
+    let api = service.app.engine_addresses().api.unwrap();
+    let ((rsa, rsa_key), modulus) = rsa(service.folder.path()).await;
+    let (p256, p256_key) = elliptic("P-256", &PKCS_ECDSA_P256_SHA256);
+    let (p384, p384_key) = elliptic("P-384", &PKCS_ECDSA_P384_SHA384);
+    let (ed, ed_key) = edwards();
+    let other = elliptic("P-256", &PKCS_ECDSA_P256_SHA256).0;
+    let mut for_secrets = rsa_key.clone();
+    (for_secrets["kid"], for_secrets["use"]) = (json!("enc"), json!("enc"));
+    // Of a kind that nobody here knows; the others count all the same.
+    let odd = json!({ "kty": "EC", "kid": "odd", "crv": "secp256k1", "x": "AA", "y": "AA" });
+    let keys = json!({ "keys": [odd, rsa_key, for_secrets, p256_key, p384_key, ed_key] }).to_string();
+    let (url, _) = server(move |_| (200, keys.clone())).await;
+    let body = json!({ "authMethod": "jwt", "authJWTJWKS": url, "authJWTClaimKey": "may" });
+    done(&service, "PATCH", "/config/global/patch", &body.to_string()).await;
+
+    let public = EncodingKey::from_secret(&modulus);
+    let empty = EncodingKey::from_secret(b"");
+    use Algorithm::{ES256, ES384, EdDSA, HS256, PS256, RS256};
+    for (what, algorithm, key, id, status) in [
+        ("RSA", RS256, &rsa, Some("rsa"), 200),
+        ("P-256", ES256, &p256, Some("P-256"), 200),
+        ("P-384", ES384, &p384, Some("P-384"), 200),
+        ("Ed25519", EdDSA, &ed, Some("ed"), 200),
+        ("no name of a key: all are tried", EdDSA, &ed, None, 200),
+        ("a key that is not in the set", ES256, &other, Some("P-256"), 401),
+        ("the name of another key", ES256, &p256, Some("ed"), 401),
+        ("the name of no key", ES256, &p256, Some("none"), 401),
+        ("another algorithm than the key is for", PS256, &rsa, Some("rsa"), 401),
+        ("a key that is not for signatures", RS256, &rsa, Some("enc"), 401),
+        ("a public key as the secret", HS256, &public, Some("rsa"), 401),
+        ("a public key as the secret, and no name", HS256, &public, None, 401),
+        ("nothing as the secret", HS256, &empty, None, 401),
+    ] {
+        let header = Header { kid: id.map(Into::into), ..Header::new(algorithm) };
+        let token = encode(&header, &json!({ "may": [{ "action": "api" }] }), key).unwrap();
+        let bearer = format!("Authorization: Bearer {token}");
+        assert_eq!(curl(api, "GET", "/info", "", &["-H", &bearer]).await.status, status, "{what}");
+    }
+    // A token without a signature (RFC 7519, 6).
+    let part = |value: Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
+    let bare = format!("{}.{}.", part(json!({ "alg": "none" })), part(json!({ "may": [{ "action": "api" }] })));
+    let bearer = format!("Authorization: Bearer {bare}");
+    assert_eq!(curl(api, "GET", "/info", "", &["-H", &bearer]).await.status, 401);
     service.stop().await;
 }

@@ -11,9 +11,10 @@ use super::{
 };
 
 /// Samples by their name: labels and value.
-type Samples = BTreeMap<String, Vec<(BTreeMap<String, String>, f64)>>;
+pub type Samples = BTreeMap<String, Vec<(BTreeMap<String, String>, f64)>>;
 
-async fn scrape(service: &Service, query: &str) -> Samples {
+/// All metrics, or those that the query names.
+pub async fn scrape(service: &Service, query: &str) -> Samples {
     let port = service.app.engine_addresses().metrics.expect("they are served");
     let reply = curl_at(&format!("http://{port}/metrics{query}"), "GET", "", &[]).await;
     assert_eq!((reply.status, reply.header("content-type")), (200, "text/plain; charset=utf-8"), "{reply:?}");

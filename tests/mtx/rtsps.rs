@@ -1,6 +1,6 @@
 //! RTSP inside TLS, with peers that share no code with the service.
 
-use std::{fs, process::Stdio};
+use std::{fs, net::SocketAddr, path::Path, process::Stdio};
 
 use serde_json::json;
 use tokio::{io::AsyncWriteExt, process::Command, time::timeout};
@@ -11,13 +11,35 @@ use super::{
     support::{Camera, PATIENCE, SMALL, Service, configured, peers::ffprobe},
 };
 
+/// Puts a new certificate and its key there, each file as a whole. What it looks like.
+fn certify(folder: &Path) -> String {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    for (name, text) in [("cert.pem", made.cert.pem()), ("key.pem", made.signing_key.serialize_pem())] {
+        fs::write(folder.join("new"), text).unwrap();
+        fs::rename(folder.join("new"), folder.join(name)).unwrap();
+    }
+    lines(&made.cert.pem())
+}
+
+/// The certificate that whoever connects now is shown.
+async fn shown(address: SocketAddr) -> String {
+    let mut peer = Command::new("openssl");
+    peer.args(["s_client", "-connect", &address.to_string()]).stdin(Stdio::null()).kill_on_drop(true);
+    let output = timeout(PATIENCE, peer.output()).await.expect("a handshake").unwrap();
+    lines(&String::from_utf8_lossy(&output.stdout))
+}
+
+/// The first certificate in a text, on one line.
+fn lines(text: &str) -> String {
+    let (_, rest) = text.split_once("-----BEGIN CERTIFICATE-----").expect("a certificate");
+    rest.split("-----END").next().unwrap().split_whitespace().collect()
+}
+
 /// A service that speaks it, with a certificate of its own, and a camera.
 async fn start() -> Service {
     let (folder, file) = configured(SMALL);
     let root = folder.path().display();
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    fs::write(folder.path().join("cert.pem"), made.cert.pem()).unwrap();
-    fs::write(folder.path().join("key.pem"), made.signing_key.serialize_pem()).unwrap();
+    certify(folder.path());
     let ssl = format!("security:\n  ssl: {{ cert_file: {root}/cert.pem, key_file: {root}/key.pem }}\n");
     let yaml = fs::read_to_string(&file).unwrap().replace("security:\n", &ssl);
     fs::write(&file, yaml.replace("rtsps_port: 0", "rtsps_enabled: true, rtsps_port: 0")).unwrap();
@@ -94,5 +116,42 @@ async fn nothing_flows_beside_the_connection() {
         statuses.extend(line.strip_prefix("RTSP/1.0 ").map(|status| status[..3].to_owned()));
     }
     assert_eq!(statuses, ["461", "461", "200"]);
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_certificate_is_shown_to_those_who_come_and_who_reads_goes_on() {
+    let service = start().await;
+    let address = service.app.rtsps_address().unwrap();
+    let mut reader = Command::new("ffmpeg")
+        .args(["-v", "error", "-rtsp_transport", "tcp", "-i", &format!("rtsps://{address}/camera0"), "-f", "null", "-"])
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let session = || async { get(&service, "/rtspssessions/list").await["items"][0].clone() };
+    let sent = |session: &serde_json::Value| session["outboundRTPPackets"].as_u64().unwrap_or(0);
+    let flows = async { while sent(&session().await) == 0 {} };
+    timeout(PATIENCE, flows).await.expect("the reader reads");
+    let id = session().await["id"].clone();
+
+    let second = certify(service.folder.path());
+    let renewed = async { while shown(address).await != second {} };
+    timeout(PATIENCE, renewed).await.expect("the new certificate");
+
+    // Files that are no use change nothing, however often somebody comes meanwhile.
+    fs::write(service.folder.path().join("cert.pem"), "broken").unwrap();
+    let before = sent(&session().await);
+    let goes_on = async {
+        while sent(&session().await) < before + 300 {
+            assert_eq!(shown(address).await, second);
+        }
+    };
+    timeout(PATIENCE, goes_on).await.expect("it goes on");
+    let third = certify(service.folder.path());
+    let repaired = async { while shown(address).await != third {} };
+    timeout(PATIENCE, repaired).await.expect("what is good again");
+    assert_eq!(session().await["id"], id, "the reader is the one that was there");
+    assert!(reader.try_wait().unwrap().is_none(), "ffmpeg has ended");
+    reader.kill().await.unwrap();
     service.stop().await;
 }

@@ -2,8 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
+mod begins;
 mod readers;
+mod reports;
 mod source;
+mod stalled;
 
 use std::{
     net::{IpAddr, Ipv4Addr},
@@ -263,171 +266,14 @@ async fn the_demand_lasts_until_the_last_reader_has_left() {
     eventually("nobody reads the stream", || source.stream.stats().readers == 0);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn readers_begin_at_a_key_frame_even_if_the_gop_never_ends() {
-    use Transport::{Tcp, Udp};
-    for order in [[Tcp, Tcp, Udp, Udp, Tcp], [Udp, Tcp, Udp, Tcp, Tcp]] {
-        begin_at_a_key_frame(order).await;
-    }
-}
-
-async fn begin_at_a_key_frame(order: [Transport; 5]) {
-    let source = Source::start(Kind { gop: 0, ..H264 });
-    let server = Server::serving(&source);
-    let mut readers = Vec::new();
-    for transport in order {
-        let mut reader = Reader::open(&server.url(), transport).await.unwrap();
-        let first = reader.next().await.unwrap();
-        assert!(first.is_random_access_point(), "reader {} over {transport}", readers.len());
-        readers.push(reader);
-    }
-    for reader in &mut readers {
-        assert!(reader.take(10).await.unwrap() < Duration::from_millis(500), "and go on without a break");
-    }
-}
-
-#[test]
-fn no_packet_goes_out_before_the_first_key_frame() {
-    let source = Source::start(Kind { gop: 0, delay: 8, ..H264 });
-    let server = Server::serving(&source);
-    const SPS: u8 = 7;
-    let mut first = Raw::play(&server.url());
-    assert_eq!(first.first_nal(), SPS);
-    let mut second = Raw::play(&server.url());
-    assert_eq!(second.first_nal(), SPS, "of a media that runs");
-}
-
-#[test]
-fn the_first_frame_is_not_the_one_that_answered_describe() {
-    for kind in [Kind { gop: 0, ..H264 }, Kind { gop: 10, key_frames_on_demand: false, ..H264 }] {
-        the_first_frame_is_new(kind);
-    }
-}
-
-fn the_first_frame_is_new(kind: Kind) {
-    let source = Source::start(kind);
-    let server = Server::serving(&source);
-    let mut reader = Raw::set_up(&server.url());
-    let described = source.stream.stats().frames;
-    eventually("a second passes", || source.stream.stats().frames > described + 30);
-    assert_eq!(reader.request("PLAY", "", "").0, 200);
-    let mut before = reader.packet().1;
-    for _ in 0..30 {
-        let timestamp = reader.packet().1;
-        assert!(timestamp.wrapping_sub(before) < 45_000, "half a second between two frames");
-        before = timestamp;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn without_key_frames_on_demand_readers_begin_in_the_past() {
-    let source = Source::start(Kind { gop: 150, key_frames_on_demand: false, ..H264 });
-    let server = Server::serving(&source);
-    eventually("the key frame is old", || source.stream.stats().frames > 60);
-    for transport in [Transport::Tcp, Transport::Udp] {
-        let mut reader = Reader::open(&server.url(), transport).await.unwrap();
-        assert!(reader.next().await.unwrap().is_random_access_point(), "{transport}");
-        reader.take(90).await.unwrap();
-    }
-}
-
 #[test]
 fn udp_ports_are_those_that_are_configured() {
     let source = Source::start(H264);
     let server = Server::with(RtspSettings { udp_ports: Some((20_400, 20_407)), ..RtspSettings::default() });
     server.server.mount("camera0", source.open());
     let url = server.url();
-    let readers: Vec<_> = (0..2).map(|_| readers::Raw::set_up_udp(&url)).collect();
+    let readers: Vec<_> = (0..2).map(|_| readers::Raw::set_up_udp(&url, 6000)).collect();
     for (_, ports) in &readers {
         assert!(ports.iter().all(|port| (20_400..=20_407).contains(port)), "{ports:?}");
     }
-}
-
-/// A picture that fills the kernel's buffers in a second or two.
-const HEAVY: Kind = Kind { bitrate: 16_000, ..H264 };
-
-/// Lets a reader over TCP stall while `healthy` reads, and returns the longest gap the latter saw until 90 frames
-/// after the stalled one was disconnected.
-async fn beside_a_stalled_reader(server: &Arc<Server>, mut healthy: Reader) -> Duration {
-    healthy.take(5).await.unwrap();
-    let url = server.url();
-    let stalled = tokio::task::spawn_blocking(move || Raw::play(&url)).await.unwrap();
-    let (port, waiting) = (stalled.port(), Arc::clone(server));
-    let waiting = tokio::task::spawn_blocking(move || waiting.wait_for_leave(port));
-    let mut longest = Duration::ZERO;
-    while !waiting.is_finished() {
-        longest = longest.max(healthy.take(1).await.unwrap());
-    }
-    waiting.await.unwrap();
-    longest = longest.max(healthy.take(90).await.unwrap());
-    tokio::task::spawn_blocking(|| stalled.wait_for_close()).await.unwrap();
-    longest
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_tcp_reader_that_reads_no_more_stops_nobody_and_is_disconnected() {
-    let source = Source::start(HEAVY);
-    let server = Arc::new(Server::serving(&source));
-    for transport in [Transport::Udp, Transport::Tcp] {
-        let healthy = Reader::open(&server.url(), transport).await.unwrap();
-        let longest = beside_a_stalled_reader(&server, healthy).await;
-        assert!(longest < Duration::from_secs(1), "the {transport} reader stood still for {longest:?}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn udp_readers_never_wait_for_tcp_readers() {
-    let source = Source::start(HEAVY);
-    let settings = RtspSettings { stall_timeout: Duration::from_secs(3600), ..RtspSettings::default() };
-    let server = Server::with(settings);
-    server.server.mount("camera0", source.open());
-    let mut udp = Reader::open(&server.url(), Transport::Udp).await.unwrap();
-    udp.take(5).await.unwrap();
-    let url = server.url();
-    let stalled = tokio::task::spawn_blocking(move || Raw::play(&url)).await.unwrap();
-    // More than the kernel takes for the stalled reader.
-    udp.take(300).await.unwrap();
-    assert_eq!(server.server.readers("camera0").count, 2);
-    drop(stalled);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn readers_that_all_read_no_more_do_not_stop_those_who_come() {
-    let source = Source::start(HEAVY);
-    let server = Server::serving(&source);
-    let url = server.url();
-    let stalled = tokio::task::spawn_blocking(move || [Raw::play(&url), Raw::play(&url)]).await.unwrap();
-    for transport in [Transport::Tcp, Transport::Udp] {
-        let mut reader = Reader::open(&server.url(), transport).await.unwrap();
-        assert!(reader.next().await.unwrap().is_random_access_point());
-        let longest = reader.take(90).await.unwrap();
-        assert!(longest < Duration::from_secs(2), "{transport}: {longest:?}");
-    }
-    for stalled in stalled {
-        tokio::task::spawn_blocking(|| stalled.wait_for_close()).await.unwrap();
-    }
-}
-
-#[test]
-fn two_hundred_readers_that_vanish_leave_nothing_behind() {
-    let source = Source::start(H264);
-    let server = Server::serving(&source);
-    let url = server.url();
-    let open = || std::fs::read_dir("/proc/self/fd").unwrap().count();
-    let threads = || std::fs::read_dir("/proc/self/task").unwrap().count();
-    let vanish = |times: usize| {
-        for time in 0..times {
-            match time % 4 {
-                0 => drop(Raw::connect(&url)),
-                1 => drop(Raw::connect(&url).describe()),
-                _ => drop(Raw::play(&url)),
-            }
-        }
-        eventually("all have left", || server.server.readers("camera0").count == 0 && source.demands(1) == 0);
-    };
-    vanish(8);
-    let (fds, tasks) = (open(), threads());
-    vanish(200);
-    // GLib keeps a few threads for a while; other tests of this process come and go.
-    eventually("files and threads are given back", || open() <= fds + 16 && threads() <= tasks + 16);
 }

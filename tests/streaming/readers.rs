@@ -172,16 +172,22 @@ impl Raw {
         raw
     }
 
-    /// SETUP over UDP; gives our ports.
-    pub fn set_up_udp(url: &str) -> (Self, Vec<u16>) {
+    /// SETUP over UDP, to a port and the one behind it; gives the server's.
+    pub fn set_up_udp(url: &str, port: u16) -> (Self, Vec<u16>) {
         let mut raw = Self::connect(url);
         let (_, sdp) = raw.describe();
         let control = sdp.lines().filter_map(|line| line.strip_prefix("a=control:")).next_back().unwrap().to_owned();
-        let transport = "Transport: RTP/AVP;unicast;client_port=6000-6001\r\n";
-        assert_eq!(raw.request("SETUP", &format!("/{control}"), transport).0, 200);
+        let transport = format!("Transport: RTP/AVP;unicast;client_port={port}-{}\r\n", port + 1);
+        assert_eq!(raw.request("SETUP", &format!("/{control}"), &transport).0, 200);
         let ports = raw.transport.split(';').find_map(|part| part.strip_prefix("server_port=")).unwrap();
         let ports = ports.split('-').map(|port| port.parse().unwrap()).collect();
         (raw, ports)
+    }
+
+    /// Sends an RTCP packet in the connection.
+    pub fn report(&mut self, report: &[u8]) {
+        let [high, low] = u16::try_from(report.len()).unwrap().to_be_bytes();
+        self.socket.get_mut().write_all(&[&[b'$', 1, high, low], report].concat()).unwrap();
     }
 
     pub fn then_set_up(&mut self) {

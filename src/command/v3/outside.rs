@@ -5,8 +5,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use jsonwebtoken::{DecodingKey, Validation, decode, decode_header, jwk::JwkSet};
-use serde::Serialize;
+use jsonwebtoken::{
+    DecodingKey, Validation, decode, decode_header,
+    jwk::{Jwk, PublicKeyUse},
+};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio::{sync::Semaphore, task::spawn_blocking};
 use ureq::{
@@ -36,7 +39,13 @@ pub(super) struct Outside {
 struct Keys {
     fetched: Instant,
     from: String,
-    set: Arc<JwkSet>,
+    set: Arc<[Jwk]>,
+}
+
+/// A set of keys (RFC 7517, 5).
+#[derive(Deserialize)]
+struct KeySet {
+    keys: Vec<Value>,
 }
 
 impl Default for Outside {
@@ -129,7 +138,7 @@ impl Outside {
         }
     }
 
-    fn keys(&self, global: &Set) -> Result<Arc<JwkSet>, String> {
+    fn keys(&self, global: &Set) -> Result<Arc<[Jwk]>, String> {
         let from = global.text("authJWTJWKS");
         let kept = self.keys.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(kept) = kept.filter(|kept| kept.from == from && kept.fetched.elapsed() < KEYS) {
@@ -138,8 +147,10 @@ impl Outside {
         let failed = |error: ureq::Error| format!("the keys of tokens: {error}");
         let mut answer = agent(global).get(from).call().map_err(failed)?;
         let text = answer.body_mut().with_config().limit(LONGEST).read_to_string().map_err(failed)?;
-        let set: JwkSet = serde_json::from_str(&text).map_err(|error| format!("the keys of tokens: {error}"))?;
-        let keys = Keys { fetched: Instant::now(), from: from.to_owned(), set: Arc::new(set) };
+        let set: KeySet = serde_json::from_str(&text).map_err(|error| format!("the keys of tokens: {error}"))?;
+        // Keys of kinds that are not understood are to be left aside (RFC 7517, 5).
+        let set = set.keys.into_iter().filter_map(|key| serde_json::from_value(key).ok()).collect();
+        let keys = Keys { fetched: Instant::now(), from: from.to_owned(), set };
         let set = Arc::clone(&keys.set);
         *self.keys.lock().unwrap_or_else(PoisonError::into_inner) = Some(keys);
         Ok(set)
@@ -147,7 +158,7 @@ impl Outside {
 }
 
 /// What a token claims, if one of the keys has signed it, for whom and by whom the configuration says, and it counts now.
-fn claims(keys: &JwkSet, global: &Set, token: &str) -> Result<Map<String, Value>, String> {
+fn claims(keys: &[Jwk], global: &Set, token: &str) -> Result<Map<String, Value>, String> {
     let header = decode_header(token).map_err(|error| error.to_string())?;
     let mut rules = Validation::new(header.alg);
     rules.required_spec_claims.clear();
@@ -163,8 +174,16 @@ fn claims(keys: &JwkSet, global: &Set, token: &str) -> Result<Map<String, Value>
         rules.required_spec_claims.insert("iss".into());
     }
     let mut why = "the token is signed by nobody who is known".to_owned();
-    let fits = |id: &Option<String>| header.kid.is_none() || *id == header.kid;
-    for key in keys.keys.iter().filter(|key| fits(&key.common.key_id)) {
+    // What a key says it is for, it is for alone (RFC 7517, 4.2, 4.4). Its kind is held against the token's by `decode`.
+    let fits = |key: &&Jwk| {
+        let Some(named) = &header.kid else { return true };
+        key.common.key_id.as_ref() == Some(named)
+    };
+    let for_it = |key: &&Jwk| {
+        let algorithm = key.common.key_algorithm.is_none_or(|known| known.to_string() == format!("{:?}", header.alg));
+        algorithm && key.common.public_key_use.as_ref().is_none_or(|used| *used == PublicKeyUse::Signature)
+    };
+    for key in keys.iter().filter(fits).filter(for_it) {
         let checked = DecodingKey::from_jwk(key).and_then(|key| decode::<Map<String, Value>>(token, &key, &rules));
         match checked {
             Ok(token) => return Ok(token.claims),

@@ -64,7 +64,7 @@ pub struct Session {
     #[serde(rename = "inboundRTPPacketsInError")]
     inbound_rtp_packets_in_error: u64,
     #[serde(rename = "inboundRTPPacketsJitter")]
-    inbound_rtp_packets_jitter: u64,
+    inbound_rtp_packets_jitter: f64,
     #[serde(rename = "inboundRTCPPackets")]
     inbound_rtcp_packets: u64,
     #[serde(rename = "inboundRTCPPacketsInError")]
@@ -84,7 +84,7 @@ pub struct Session {
     rtp_packets_sent: u64,
     rtp_packets_lost: u64,
     rtp_packets_in_error: u64,
-    rtp_packets_jitter: u64,
+    rtp_packets_jitter: f64,
     rtcp_packets_received: u64,
     rtcp_packets_sent: u64,
     rtcp_packets_in_error: u64,
@@ -92,6 +92,7 @@ pub struct Session {
 
 impl From<SessionInfo> for Session {
     fn from(info: SessionInfo) -> Self {
+        let traffic = info.traffic;
         Self {
             id: info.id,
             created: Moment(info.created),
@@ -111,28 +112,28 @@ impl From<SessionInfo> for Session {
             }),
             profile: info.transport.map(|_| "AVP"),
             conns: [info.connection],
-            inbound_bytes: info.bytes_received,
-            inbound_rtp_packets: info.packets_received,
-            inbound_rtp_packets_lost: info.packets_lost,
-            inbound_rtp_packets_in_error: 0,
-            inbound_rtp_packets_jitter: 0,
-            inbound_rtcp_packets: 0,
-            inbound_rtcp_packets_in_error: 0,
-            outbound_bytes: info.bytes_sent,
-            outbound_rtp_packets: info.packets_sent,
-            outbound_rtp_packets_reported_lost: 0,
-            outbound_rtp_packets_discarded: 0,
-            outbound_rtcp_packets: 0,
-            bytes_received: info.bytes_received,
-            bytes_sent: info.bytes_sent,
-            rtp_packets_received: info.packets_received,
-            rtp_packets_sent: info.packets_sent,
-            rtp_packets_lost: info.packets_lost,
-            rtp_packets_in_error: 0,
-            rtp_packets_jitter: 0,
-            rtcp_packets_received: 0,
-            rtcp_packets_sent: 0,
-            rtcp_packets_in_error: 0,
+            inbound_bytes: traffic.bytes_received,
+            inbound_rtp_packets: traffic.packets_received,
+            inbound_rtp_packets_lost: traffic.lost,
+            inbound_rtp_packets_in_error: traffic.in_error,
+            inbound_rtp_packets_jitter: traffic.jitter,
+            inbound_rtcp_packets: traffic.reports_received,
+            inbound_rtcp_packets_in_error: traffic.reports_in_error,
+            outbound_bytes: traffic.bytes_sent,
+            outbound_rtp_packets: traffic.packets_sent,
+            outbound_rtp_packets_reported_lost: traffic.reported_lost,
+            outbound_rtp_packets_discarded: traffic.discarded,
+            outbound_rtcp_packets: traffic.reports_sent,
+            bytes_received: traffic.bytes_received,
+            bytes_sent: traffic.bytes_sent,
+            rtp_packets_received: traffic.packets_received,
+            rtp_packets_sent: traffic.packets_sent,
+            rtp_packets_lost: traffic.lost,
+            rtp_packets_in_error: traffic.in_error,
+            rtp_packets_jitter: traffic.jitter,
+            rtcp_packets_received: traffic.reports_received,
+            rtcp_packets_sent: traffic.reports_sent,
+            rtcp_packets_in_error: traffic.reports_in_error,
         }
     }
 }

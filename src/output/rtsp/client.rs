@@ -12,7 +12,14 @@ use gst_rtsp_server::{RTSPClient, RTSPContext, prelude::*};
 
 use uuid::Uuid;
 
-use super::{ReaderInfo, Transport, connection::Session, lock, publish, server::State};
+use super::{
+    ReaderInfo,
+    connection::Session,
+    lock, publish,
+    reader::{ONLY, Seat},
+    server::State,
+    way::way,
+};
 use crate::error::Kind;
 
 /// Follows a new connection.
@@ -37,7 +44,7 @@ pub(super) fn follow(state: &Arc<State>, connection: u64, client: &RTSPClient) {
                     session: session.downgrade(),
                     path: String::new(),
                     query: known.query.clone(),
-                    sent: Arc::default(),
+                    meter: Arc::default(),
                 });
             }
         }
@@ -53,9 +60,9 @@ pub(super) fn follow(state: &Arc<State>, connection: u64, client: &RTSPClient) {
         weak.upgrade().map_or(RTSPStatusCode::ServiceUnavailable, |state| state.about_to_play(context))
     });
     let weak = Arc::downgrade(state);
-    client.connect_play_request(move |client, context| {
+    client.connect_play_request(move |_, context| {
         if let Some(state) = weak.upgrade() {
-            state.play(connection, client, context);
+            state.play(connection, context);
         }
     });
     let weak = Arc::downgrade(state);
@@ -139,7 +146,7 @@ impl State {
         RTSPStatusCode::Ok
     }
 
-    fn play(&self, connection: u64, client: &RTSPClient, context: &RTSPContext) {
+    fn play(&self, connection: u64, context: &RTSPContext) {
         let Some((session, media)) = session_media(context) else { return };
         let Some(feed) = media.media().and_then(|media| self.feed_of(&media)) else {
             return;
@@ -151,28 +158,25 @@ impl State {
         if feed.has(&session) {
             return;
         }
+        let Some(way) = media.transport(ONLY).and_then(|transport| way(&transport)) else { return };
         let known = lock(&self.connections).get(&connection).map(|known| {
             let asking = context.session();
             let own = known.sessions.iter().find(|known| asking.is_some_and(|session| known.session == *session));
-            let (session, sent) = own.map(|own| (own.id, Arc::clone(&own.sent))).unwrap_or_default();
+            let (id, meter) = own.map(|own| (own.id, Arc::clone(&own.meter))).unwrap_or_default();
             (
                 ReaderInfo {
                     path: feed.mount.name.clone(),
                     remote: known.remote,
-                    transport: Transport::Udp,
-                    session,
+                    transport: way.transport,
+                    session: id,
                     query: known.query.clone(),
                     secure: known.secure,
                 },
-                sent,
+                meter,
             )
         });
-        let Some((info, sent)) = known else { return };
-        // The transport itself cannot be read from here; the connection knows it by its channels if it is TCP.
-        let own = media.transport(0);
-        let tcp = (0..=u8::MAX).filter_map(|channel| client.stream_transport(channel)).any(|known| Some(known) == own);
-        let transport = if tcp { Transport::Tcp } else { Transport::Udp };
-        feed.join(ReaderInfo { transport, ..info }, connection, session, &media, sent);
+        let Some((info, meter)) = known else { return };
+        feed.join(info, Seat { connection, session, end: way.end, meter }, &media);
     }
 
     /// PAUSE or TEARDOWN, about to be done.

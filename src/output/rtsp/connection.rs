@@ -17,7 +17,7 @@ use gst_rtsp_server::{gio, prelude::*};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use uuid::Uuid;
 
-use super::{ReaderEvent, feed::Feed, lock, mount::Mount, people::Sent, server::State};
+use super::{ReaderEvent, feed::Feed, lock, mount::Mount, server::State, traffic::Meter};
 
 /// How long accepting rests after it failed, for want of file descriptors most likely.
 const ACCEPT_REST: Duration = Duration::from_millis(500);
@@ -59,7 +59,7 @@ pub(super) struct Session {
     /// What it was set up for.
     pub(super) path: String,
     pub(super) query: String,
-    pub(super) sent: Arc<Sent>,
+    pub(super) meter: Arc<Meter>,
 }
 
 impl Connection {

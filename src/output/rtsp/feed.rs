@@ -22,10 +22,10 @@ use super::{
     lock,
     mount::Mount,
     packets::{Packets, Parcel},
-    people::Sent,
-    reader::Reader,
+    reader::{Reader, Seat},
     server::State,
-    tune,
+    traffic,
+    tune::{self, Door},
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -103,14 +103,7 @@ impl Feed {
             ended: AtomicBool::new(false),
         });
 
-        let weak = Arc::downgrade(&feed);
-        tune::pipeline(&pipeline, move |pad| {
-            let (weak, frame) = (weak.clone(), Packets::default());
-            let packets = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
-            pad.add_probe(packets, move |pad, info| {
-                frame.pass(pad, info, |pts, parcel| weak.upgrade().is_some_and(|feed| feed.passes(pts, parcel)))
-            });
-        });
+        feed.follow_packets(&pipeline);
         if feed.shared {
             let weak = Arc::downgrade(&feed);
             media.connect_prepared(move |media| {
@@ -133,12 +126,60 @@ impl Feed {
         })
     }
 
+    /// Lets its packets through the gate, and counts what goes out and comes in.
+    fn follow_packets(self: &Arc<Self>, pipeline: &gst::Pipeline) {
+        let (weak, own) = (Arc::downgrade(self), Arc::downgrade(self));
+        let doors = move |door, pad: &gst::Pad| {
+            let weak = weak.clone();
+            match door {
+                Door::RtpOut => {
+                    let frame = Packets::default();
+                    let packets = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
+                    pad.add_probe(packets, move |pad, info| {
+                        frame.pass(pad, info, |pts, parcel| weak.upgrade().is_some_and(|feed| feed.passes(pts, parcel)))
+                    });
+                }
+                Door::RtcpOut => traffic::watch(pad, move |report| {
+                    if let Some(feed) = weak.upgrade() {
+                        feed.playing().for_each(|reader| reader.meter.reported(report));
+                    }
+                }),
+                Door::RtcpIn => traffic::watch(pad, move |report| {
+                    if let Some(feed) = weak.upgrade() {
+                        feed.hear(report);
+                    }
+                }),
+                Door::RtpIn => {}
+            }
+        };
+        tune::pipeline(pipeline, doors, move |transport, packets| {
+            if let Some(feed) = own.upgrade() {
+                let of_it = feed.playing().filter(|reader| reader.info.transport == transport);
+                of_it.for_each(|reader| reader.meter.discarded(packets));
+            }
+        });
+    }
+
     pub(super) fn is_of(&self, media: &gst_rtsp_server::RTSPMedia) -> bool {
         self.media.upgrade().as_ref() == Some(media)
     }
 
     pub(super) fn readers(&self) -> Vec<Arc<Reader>> {
         lock(&self.audience).readers.clone()
+    }
+
+    /// Those who are on the media.
+    fn playing(&self) -> impl Iterator<Item = Arc<Reader>> {
+        self.readers().into_iter().filter(|reader| !reader.is_held())
+    }
+
+    /// A report came, of one of the readers.
+    fn hear(&self, report: &gst::BufferRef) {
+        let readers = self.readers();
+        let whose = traffic::origin(report).and_then(|from| readers.iter().find(|reader| reader.end.is_at(from)));
+        if let Some(reader) = whose {
+            reader.meter.heard(report);
+        }
     }
 
     /// Whether this RTSP session plays.
@@ -231,17 +272,10 @@ impl Feed {
     }
 
     /// A session plays. Called with the media locked by gst-rtsp-server, before anybody else can act on it.
-    pub(super) fn join(
-        &self,
-        info: ReaderInfo,
-        connection: u64,
-        session: String,
-        media: &RTSPSessionMedia,
-        sent: Arc<Sent>,
-    ) {
+    pub(super) fn join(&self, info: ReaderInfo, seat: Seat, media: &RTSPSessionMedia) {
         // What is not kept goes down when its reader leaves, which waits for the thread that would release the reader.
         // It has only one, for whom the gate is enough.
-        let reader = Reader::new(info, connection, session, media, self.is_kept(), sent);
+        let reader = Reader::new(info, seat, media, self.is_kept());
         {
             let mut audience = lock(&self.audience);
             if audience.readers.is_empty() {
@@ -343,8 +377,8 @@ impl Feed {
             }
         });
         if passes {
-            for reader in self.readers().iter().filter(|reader| !reader.is_held()) {
-                reader.sent.add(parcel);
+            for reader in self.playing() {
+                reader.meter.sent(parcel);
                 self.mount.packet_bytes_sent.fetch_add(parcel.bytes, Ordering::Relaxed);
             }
         }

@@ -12,6 +12,7 @@
 //! - `gate`: lets a `reader` begin at a key frame; `packets`: what goes through it, frame by frame;
 //! - `people`: who is connected, told to others, and sending them off;
 //! - `publish`: what is sent to us;
+//! - `traffic`: what goes to a session and comes from it, counted; `way`: how it reaches a reader;
 //! - `tune`: what is changed in the pipelines gst-rtsp-server builds.
 //!
 //! Not here: where a `Stream` comes from and when it ends (`path`); a mount asks for it through [`Open`].
@@ -31,7 +32,9 @@ mod people;
 mod publish;
 mod reader;
 mod server;
+mod traffic;
 mod tune;
+mod way;
 
 use std::{
     fmt,
@@ -47,6 +50,7 @@ use crate::{error::Result, stream::Stream};
 pub use people::{ConnectionInfo, SessionInfo, SessionState};
 pub use publish::{Admission, Guest, Proof, Publishers, Visit};
 pub use server::RtspServer;
+pub use traffic::Traffic;
 
 /// How the server listens and what it puts up with.
 #[derive(Clone)]

@@ -1,31 +1,11 @@
 //! Who is connected, told to others, and sending them off.
 
-use std::{
-    collections::HashMap,
-    net::SocketAddr,
-    sync::atomic::{AtomicU64, Ordering},
-    time::SystemTime,
-};
+use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::SystemTime};
 
 use gst_rtsp_server::{RTSPClient, prelude::*};
 use uuid::Uuid;
 
-use super::{RtspServer, Transport, lock, packets::Parcel};
-use crate::media::publication::Publication;
-
-/// What went out to a session.
-#[derive(Default)]
-pub(super) struct Sent {
-    packets: AtomicU64,
-    bytes: AtomicU64,
-}
-
-impl Sent {
-    pub(super) fn add(&self, parcel: Parcel) {
-        self.packets.fetch_add(parcel.packets, Ordering::Relaxed);
-        self.bytes.fetch_add(parcel.bytes, Ordering::Relaxed);
-    }
-}
+use super::{RtspServer, Traffic, Transport, lock};
 
 /// A connection.
 #[derive(Clone, Debug)]
@@ -40,7 +20,7 @@ pub struct ConnectionInfo {
     pub secure: bool,
     /// Its newest session.
     pub session: Option<Uuid>,
-    /// Bytes of RTP packets that were written into it. What RTSP itself says is not counted.
+    /// Bytes of RTP and RTCP packets that were written into it. What RTSP itself says is not counted.
     pub bytes_sent: u64,
     /// The same of those that came out of it.
     pub bytes_received: u64,
@@ -71,16 +51,8 @@ pub struct SessionInfo {
     pub transport: Option<Transport>,
     /// What it does.
     pub state: SessionState,
-    /// RTP packets that went out to it.
-    pub packets_sent: u64,
-    /// Their bytes, headers of RTP included.
-    pub bytes_sent: u64,
-    /// RTP packets that it published.
-    pub packets_received: u64,
-    /// Of those the ones that no pipeline took in time.
-    pub packets_lost: u64,
-    /// Their bytes, headers of RTP included.
-    pub bytes_received: u64,
+    /// What it was sent and what came from it.
+    pub traffic: Traffic,
 }
 
 /// What a session does.
@@ -108,8 +80,8 @@ impl RtspServer {
                 remote: known.remote,
                 secure: known.secure,
                 session: own.max_by_key(|session| session.created).map(|session| session.id),
-                bytes_sent: in_it.clone().map(|session| session.bytes_sent).sum(),
-                bytes_received: in_it.map(|session| session.bytes_received).sum(),
+                bytes_sent: in_it.clone().map(|session| session.traffic.bytes_sent).sum(),
+                bytes_received: in_it.map(|session| session.traffic.bytes_received).sum(),
             }
         });
         told.collect()
@@ -120,12 +92,18 @@ impl RtspServer {
         let readers: Vec<_> = self.state.feeds().iter().flat_map(|feed| feed.readers()).collect();
         let publishing = lock(&self.state.publishing);
         let published = publishing.iter().filter(|known| !known.publication.is_over());
-        let published: HashMap<_, _> = published.map(|known| (known.connection, known.publication.clone())).collect();
+        let published: HashMap<_, _> =
+            published.map(|known| (known.connection, (known.publication.clone(), Arc::clone(&known.meter)))).collect();
         drop(publishing);
         let connections = lock(&self.state.connections);
         let known = connections.iter().flat_map(|(number, known)| {
             known.sessions.iter().filter_map(|own| {
                 let publication = published.get(number).filter(|_| !own.path.is_empty());
+                let mut traffic = own.meter.read();
+                if let Some((publication, meter)) = publication {
+                    traffic = meter.read();
+                    traffic.lost += publication.lost();
+                }
                 let told = SessionInfo {
                     id: own.id,
                     created: own.created,
@@ -138,11 +116,7 @@ impl RtspServer {
                     user: known.user.clone(),
                     transport: None,
                     state: if publication.is_some() { SessionState::Publishes } else { SessionState::Idle },
-                    packets_sent: own.sent.packets.load(Ordering::Relaxed),
-                    bytes_sent: own.sent.bytes.load(Ordering::Relaxed),
-                    packets_received: publication.map_or(0, Publication::packets),
-                    packets_lost: publication.map_or(0, Publication::lost),
-                    bytes_received: publication.map_or(0, Publication::bytes),
+                    traffic,
                 };
                 Some((own.session.upgrade()?, known.client.upgrade(), told))
             })

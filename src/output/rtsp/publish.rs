@@ -23,7 +23,8 @@ use super::{
     lock,
     mount::{Factory, Mount},
     server::State,
-    tune,
+    traffic::{self, Meter},
+    tune::{self, Door},
 };
 use crate::{
     error::{Error, Result},
@@ -106,6 +107,7 @@ pub enum Visit {
 pub(super) struct Publisher {
     pub(super) connection: u64,
     pub(super) publication: Publication,
+    pub(super) meter: Arc<Meter>,
 }
 
 thread_local! {
@@ -184,7 +186,7 @@ impl State {
         let Some((media, publishers)) = media.zip(self.publishers.get()) else {
             return RTSPStatusCode::MethodNotValidInThisState;
         };
-        let Some((name, publication)) = media.imp().publication() else {
+        let Some((name, publication, meter)) = media.imp().publication() else {
             return RTSPStatusCode::MethodNotValidInThisState;
         };
         // A second RECORD is a sign of life.
@@ -196,12 +198,14 @@ impl State {
             return RTSPStatusCode::BadRequest;
         }
         tracing::info!(path = name, remote = %publication.remote(), codec = %publication.codec(), "a publisher came");
-        lock(&self.publishing).push(Publisher { connection, publication });
+        lock(&self.publishing).push(Publisher { connection, publication, meter });
         RTSPStatusCode::Ok
     }
 
     /// Sends off those who are not wanted any more and those who have fallen silent. For the server's thread.
     pub(super) fn look_after_publishers(&self) {
+        let meters: Vec<_> = lock(&self.publishing).iter().map(|known| Arc::clone(&known.meter)).collect();
+        meters.iter().for_each(|meter| meter.look());
         let mut gone = Vec::new();
         lock(&self.publishing).retain(|known| {
             let (publication, remote) = (&known.publication, known.publication.remote());
@@ -230,6 +234,7 @@ mod imp {
         pub path: String,
         pub connection: u64,
         pub publication: OnceLock<Publication>,
+        pub meter: Arc<Meter>,
     }
 
     /// A media that may be a publisher's.
@@ -264,7 +269,7 @@ mod imp {
 
         fn unprepared(&self) {
             self.parent_unprepared();
-            if let Some((path, publication)) = self.publication()
+            if let Some((path, publication, _)) = self.publication()
                 && !publication.is_over()
             {
                 tracing::info!(path, remote = %publication.remote(), "a publisher left");
@@ -274,10 +279,11 @@ mod imp {
     }
 
     impl Media {
-        /// The path and what is published to it, once the SDP was understood.
-        pub(super) fn publication(&self) -> Option<(String, Publication)> {
+        /// The path, what is published to it, and what counts that, once the SDP was understood.
+        pub(super) fn publication(&self) -> Option<(String, Publication, Arc<Meter>)> {
             let announced = self.announced.get()?;
-            Some((announced.path.clone(), announced.publication.get()?.clone()))
+            let meter = Arc::clone(&announced.meter);
+            Some((announced.path.clone(), announced.publication.get()?.clone(), meter))
         }
     }
 }
@@ -292,12 +298,24 @@ impl Media {
     pub(super) fn announce(&self, state: &Arc<State>, path: &str, connection: u64) -> Result<()> {
         let pipeline = self.element().parent().and_then(|parent| parent.downcast::<gst::Pipeline>().ok());
         let pipeline = pipeline.ok_or_else(|| Error::internal("the RTSP media has no pipeline"))?;
-        tune::pipeline(&pipeline, |_| {});
+        let meter = Arc::new(Meter::default());
+        let counting = Arc::clone(&meter);
+        let doors = move |door, pad: &gst::Pad| {
+            let meter = Arc::clone(&counting);
+            match door {
+                Door::RtpIn => meter.receive_at(pad),
+                Door::RtcpIn => traffic::watch(pad, move |report| meter.heard(report)),
+                Door::RtcpOut => traffic::watch(pad, move |report| meter.reported(report)),
+                Door::RtpOut => {}
+            }
+        };
+        tune::pipeline(&pipeline, doors, |_, _| {});
         let announced = imp::Announced {
             state: Arc::downgrade(state),
             path: path.to_owned(),
             connection,
             publication: OnceLock::new(),
+            meter,
         };
         // The cell is empty: the media was just made.
         let _ = self.imp().announced.set(announced);

@@ -11,7 +11,7 @@ use std::{
 use gst::{glib, prelude::*};
 use gst_rtsp_server::{RTSPSessionMedia, RTSPStreamTransport, prelude::*};
 
-use super::{ReaderInfo, Transport, lock, people::Sent};
+use super::{ReaderInfo, Transport, lock, traffic::Meter, way::End};
 
 /// A session that plays.
 pub(super) struct Reader {
@@ -20,8 +20,10 @@ pub(super) struct Reader {
     pub(super) connection: u64,
     /// The RTSP session's identifier.
     pub(super) session: String,
-    /// What went out to it.
-    pub(super) sent: Arc<Sent>,
+    /// Where its reports come from.
+    pub(super) end: End,
+    /// What goes to it and comes from it.
+    pub(super) meter: Arc<Meter>,
     media: glib::WeakRef<RTSPSessionMedia>,
     /// Not on the media until a key frame comes.
     held: AtomicBool,
@@ -32,20 +34,25 @@ pub(super) struct Reader {
     waiting_since: Arc<AtomicU64>,
 }
 
+/// What a session has before it plays.
+pub(super) struct Seat {
+    /// The connection it belongs to.
+    pub(super) connection: u64,
+    /// The RTSP session's identifier.
+    pub(super) session: String,
+    /// Where its reports come from.
+    pub(super) end: End,
+    /// What goes to it and comes from it.
+    pub(super) meter: Arc<Meter>,
+}
+
 /// Our media have one stream, video. (`transports()` would give all and must not be used: the binding of 0.24 takes
 /// references that it is not given, and the transports are freed under gst-rtsp-server's hands.)
-const ONLY: u32 = 0;
+pub(super) const ONLY: u32 = 0;
 
 impl Reader {
     /// Called while the PLAY is answered. `held` takes it off the media until [`Reader::release`].
-    pub(super) fn new(
-        info: ReaderInfo,
-        connection: u64,
-        session: String,
-        media: &RTSPSessionMedia,
-        held: bool,
-        sent: Arc<Sent>,
-    ) -> Arc<Self> {
+    pub(super) fn new(info: ReaderInfo, seat: Seat, media: &RTSPSessionMedia, held: bool) -> Arc<Self> {
         let waiting_since = Arc::new(AtomicU64::new(0));
         if let Some(transport) = media.transport(ONLY) {
             let taken = Arc::clone(&waiting_since);
@@ -56,7 +63,8 @@ impl Reader {
             }
         }
         let (media, held, gone) = (media.downgrade(), AtomicBool::new(held), Mutex::new(false));
-        Arc::new(Self { info, connection, session, sent, media, held, gone, waiting_since })
+        let Seat { connection, session, end, meter } = seat;
+        Arc::new(Self { info, connection, session, end, meter, media, held, gone, waiting_since })
     }
 
     fn transport(&self) -> Option<RTSPStreamTransport> {

@@ -15,6 +15,7 @@ mod matching;
 mod metrics;
 mod people;
 mod playback;
+mod records;
 mod rtsps;
 mod shape;
 

@@ -109,6 +109,12 @@ impl Conf {
         there.map(|(name, entry)| (name.clone(), derived(&defaults, name, entry))).collect()
     }
 
+    /// What was set of each path and nothing else, also of those that are not there now, such as a camera that is
+    /// unplugged.
+    pub fn own(&self) -> impl Iterator<Item = (&str, &Set)> {
+        self.paths.iter().map(|(name, entry)| (name.as_str(), &entry.own))
+    }
+
     /// Whether the service has this path by itself.
     pub fn is_given(&self, name: &str) -> bool {
         self.entry(name).is_some_and(|entry| entry.given.is_some())

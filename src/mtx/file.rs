@@ -2,7 +2,13 @@
 
 use serde_json::Value as Json;
 
-use super::{Conf, Set, conf::Refused, decode, global, path};
+use super::{
+    Conf, Set,
+    conf::Refused,
+    decode,
+    env::{self, Environment},
+    global, path,
+};
 
 /// The three parts of a file.
 pub(super) struct Parts {
@@ -11,11 +17,32 @@ pub(super) struct Parts {
     pub(super) paths: Vec<(String, Set)>,
 }
 
+impl Default for Parts {
+    /// Those of an empty file.
+    fn default() -> Self {
+        Self { global: Set::new(global::KEYS), path_defaults: Set::new(path::KEYS), paths: Vec::new() }
+    }
+}
+
+impl Parts {
+    /// Whether nothing is set.
+    pub(super) fn is_empty(&self) -> bool {
+        let sets = [&self.global, &self.path_defaults].into_iter().chain(self.paths.iter().map(|(_, set)| set));
+        sets.into_iter().all(|set| set.names().next().is_none())
+    }
+}
+
 impl Conf {
     /// The configuration that a file describes, in place of everything that was set. Error: MediaMTX's message, or where
     /// the text is no YAML.
     pub fn read(&self, text: &str) -> Result<Self, String> {
-        let parts = parts(text)?;
+        self.read_with(text, &Environment::new())
+    }
+
+    /// The same, with what the environment says in place of what is in the file.
+    pub fn read_with(&self, text: &str, environment: &Environment) -> Result<Self, String> {
+        let mut parts = parts(text)?;
+        env::put_into(&mut parts, environment)?;
         self.with_parts(parts).map_err(|refused| match refused {
             Refused::Invalid(message) => message,
             Refused::NotFound => "there is no such path".into(),

@@ -7,6 +7,7 @@
 mod conf;
 mod decode;
 mod duration;
+mod env;
 mod file;
 mod global;
 mod key;
@@ -23,6 +24,7 @@ mod value;
 
 pub use conf::{Conf, Found, Refused};
 pub use duration::Nanos;
+pub use env::{Environment, says_something};
 pub use set::Set;
 pub use users::{Action, Asking, DigestProof, Users, permissions, permit};
 pub use value::Value;

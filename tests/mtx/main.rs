@@ -16,6 +16,7 @@ mod metrics;
 mod people;
 mod playback;
 mod reports;
+mod records;
 mod rtsps;
 mod shape;
 

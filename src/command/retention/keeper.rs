@@ -6,11 +6,14 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::Mutex, time::MissedTickBehavior};
+use tokio::{
+    sync::{Mutex, Notify},
+    time::{Instant, MissedTickBehavior},
+};
 
 use super::{Policy, PolicyType, Settings, file};
 use crate::{
-    command::{Gateway, Indexes, library::on_disk},
+    command::{Gateway, Indexes, library::on_disk, v3::Kept},
     error::Result,
     output::storage::{self, Cleaned},
 };
@@ -29,6 +32,8 @@ pub struct Retention {
     policy: Arc<Mutex<Policy>>,
     /// Held while files are deleted: one cleaning at a time.
     cleaning: Arc<Mutex<()>>,
+    /// Told when what is deleted may have changed.
+    changed: Notify,
 }
 
 impl Retention {
@@ -42,7 +47,12 @@ impl Retention {
             Some(Policy { policy_type: PolicyType::Manual, enabled: true, ..settings.policy.clone() })
         });
         let policy = Arc::new(Mutex::new(policy.unwrap_or_else(|| settings.policy.clone())));
-        Self { file: file.to_owned(), settings, policy, cleaning: Arc::default() }
+        Self { file: file.to_owned(), settings, policy, cleaning: Arc::default(), changed: Notify::new() }
+    }
+
+    /// Has it looked at once whether files have to go.
+    pub(in crate::command) fn look(&self) {
+        self.changed.notify_one();
     }
 
     pub(super) fn settings(&self) -> &Settings {
@@ -78,8 +88,8 @@ impl Retention {
     pub(super) async fn clean(&self, gateway: &Gateway, most: usize) -> Result<(Policy, Option<Cleaned>)> {
         let cleaning = Arc::clone(&self.cleaning).lock_owned().await;
         let policy = self.policy().await;
-        let mut rules = self.settings.rules(&policy);
-        if !rules.any() {
+        let (mut rules, kept) = (self.settings.rules(&policy), Kept::new(gateway));
+        if !rules.any() && !kept.any() {
             return Ok((policy, None));
         }
         let (indexes, uses) = (in_order(gateway), gateway.folders.uses.clone());
@@ -89,6 +99,9 @@ impl Retention {
         }
         let cleaned = on_disk(move || {
             let _one_at_a_time = cleaning;
+            // A folder that cannot be read is told of by the cleaning.
+            let films = indexes.iter().filter(|index| index.place().films);
+            rules.begun = kept.of(films.filter_map(|index| index.devices().ok()).flatten());
             Ok(storage::clean(&indexes, &rules, &uses, most))
         });
         Ok((policy, Some(cleaned.await?)))
@@ -115,12 +128,18 @@ pub async fn keep(gateway: Arc<Gateway>) {
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut look = tokio::time::interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut last = Instant::now();
     loop {
         let due = tokio::select! {
             _ = tick.tick() => true,
-            _ = look.tick() => false,
+            () = gateway.retention.changed.notified() => true,
+            // What is kept for a short time is looked at more often, as MediaMTX does.
+            _ = look.tick() => Kept::new(&gateway).shortest().is_some_and(|kept| last.elapsed() >= kept / 2),
             () = gateway.stopping.cancelled() => return,
         };
+        if due {
+            last = Instant::now();
+        }
         tokio::select! {
             () = clean_by_itself(&gateway, due) => {}
             () = gateway.stopping.cancelled() => return,

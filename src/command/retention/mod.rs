@@ -20,6 +20,7 @@ use policy::{GIGABYTE, days};
 use super::{
     Command, Gateway, NoParams, Within,
     access::{Caller, Role},
+    v3::Kept,
 };
 use crate::{
     error::Result,
@@ -62,6 +63,7 @@ impl Settings {
             max_bytes: in_force(PolicyType::Size).then(|| bytes(policy.max_size_gb)),
             min_free: Some(bytes(policy.min_free_gb)).filter(|bytes| *bytes > 0),
             devices: policy.cameras.iter().map(device).collect(),
+            ..Rules::default()
         }
     }
 
@@ -148,7 +150,10 @@ impl Command for SetPolicy {
     async fn run(params: PolicyParams, _: &Caller, gateway: &Gateway) -> Result<PolicySet> {
         let retention = &gateway.retention;
         let policy = retention.change(move |policy| params.over(policy)).await?;
-        let message = retention.settings().in_words(&policy);
+        let mut message = retention.settings().in_words(&policy);
+        if Kept::new(gateway).any() {
+            message.push_str("; recordDeleteAfter of paths holds besides");
+        }
         tracing::info!(?policy, "the retention policy was set: {message}");
         let Policy { policy_type, max_age_days, max_size_gb, min_free_gb, cameras, enabled } = policy;
         Ok(PolicySet { policy_type, max_age_days, max_size_gb, min_free_gb, cameras, enabled, message })

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Keys of a path that do something here. What is set of others is kept and shown.
-const PATH_KEYS: [&str; 13] = [
+const PATH_KEYS: [&str; 14] = [
     "name",
     "source",
     "sourceOnDemand",
@@ -32,6 +32,7 @@ const PATH_KEYS: [&str; 13] = [
     "record",
     "recordFormat",
     "recordSegmentDuration",
+    "recordDeleteAfter",
 ];
 
 /// Global keys that do something here.

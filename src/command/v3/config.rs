@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Answer, List, Page, Refusal, apply, matched};
+use super::{Answer, List, Page, Refusal, apply, kept, matched};
 use crate::{
     command::Gateway,
     id::{CameraId, TEST_PATTERN},
@@ -109,6 +109,9 @@ pub(super) async fn change(
         apply::tell_unused(&gateway, &before, &after);
         matched::changed(&gateway, &before, &after).await;
         apply::reconcile(&gateway).await;
+        if kept::said(&before) != kept::said(&after) {
+            gateway.retention.look();
+        }
         Ok(())
     });
     work.await.unwrap_or_else(|_| Err(Refusal::Invalid("terminated".into())))

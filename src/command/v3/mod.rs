@@ -9,6 +9,7 @@ mod apply;
 mod config;
 mod file;
 mod hooks;
+mod kept;
 mod matched;
 mod metrics;
 pub mod moment;
@@ -36,6 +37,7 @@ pub use config::{
 };
 pub use file::keep;
 pub use hooks::follow;
+pub use kept::Kept;
 use matched::missing;
 pub use metrics::{Wanted, metrics};
 pub use moment::Moment;

@@ -49,15 +49,14 @@ pub fn playable(gateway: &Gateway, path: &str) -> Answer<()> {
     present(gateway).find(path).map(drop).map_err(Refusal::Invalid)
 }
 
-/// The times of a path that were recorded between `from` and `to`. `get` is where films are had. Errors: nothing was, the
-/// disk.
+/// The times of a path that were recorded between `from` and `to`. `get` is where films are had. Error: nothing was.
 pub async fn recorded(
     gateway: &Arc<Gateway>,
     path: &str,
     (from, to): (Option<SystemTime>, Option<SystemTime>),
     get: &str,
 ) -> Answer<Vec<Recorded>> {
-    let segments = segments(gateway, path).await?;
+    let segments = segments(gateway, path).await;
     let found = spans(&segments, from, to);
     match found.is_empty() {
         true => Err(NOTHING),
@@ -73,24 +72,24 @@ pub async fn film(
     duration: Duration,
     container: Container,
 ) -> Answer<Film> {
-    let segments = segments(gateway, path).await?;
+    let segments = segments(gateway, path).await;
     let film = on_disk(move || Film::open(&segments, start, duration, container)).await;
     film.map_err(|error| Refusal::Invalid(error.message().to_owned()))?.ok_or(NOTHING)
 }
 
 /// The files of a path that can be played back, by their starts. What is being written is there as far as it is whole.
-async fn segments(gateway: &Arc<Gateway>, path: &str) -> Answer<Vec<Segment>> {
+async fn segments(gateway: &Arc<Gateway>, path: &str) -> Vec<Segment> {
     let device = gateway.folders.pattern.spelled(path);
     let mut segments = Vec::new();
     for index in gateway.indexes.of(Kind::Recording) {
-        let found = look(&index, &device).await?;
+        let found = look(&index, &device).await;
         let files: Vec<_> = found.iter().map(|segment| Arc::clone(&segment.file)).collect();
         gateway.contents.read_films(&index, &files).await;
         let folder = &index.place().folder;
-        segments.extend(look(&index, &device).await?.into_iter().filter_map(|found| playable_file(folder, found)));
+        segments.extend(look(&index, &device).await.into_iter().filter_map(|found| playable_file(folder, found)));
     }
     segments.sort_by_key(|segment| segment.began);
-    Ok(segments)
+    segments
 }
 
 /// `None`: it is not MP4, or nothing is in it yet.
@@ -102,8 +101,8 @@ fn playable_file(folder: &Path, segment: storage::Segment) -> Option<Segment> {
 }
 
 /// A folder that cannot be read has nothing.
-async fn look(index: &Index, device: &str) -> Answer<Vec<storage::Segment>> {
+async fn look(index: &Index, device: &str) -> Vec<storage::Segment> {
     let (index, device) = (index.clone(), device.to_owned());
     let found = on_disk(move || index.segments(&device)).await;
-    Ok(found.inspect_err(|error| tracing::debug!("a folder is not played back: {}", error.chain())).unwrap_or_default())
+    found.inspect_err(|error| tracing::debug!("a folder is not played back: {}", error.chain())).unwrap_or_default()
 }

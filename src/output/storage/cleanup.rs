@@ -51,7 +51,8 @@ fn clean_on(
             Ok(found) => files.extend(found.into_iter().map(|entry| {
                 let stored = entry.stored.clone();
                 let busy = uses.is_busy(&index.place().folder.join(stored.name.as_str()));
-                Candidate { folder, stored, device: entry.device.clone(), busy }
+                let began = index.place().films.then(|| entry.began());
+                Candidate { folder, stored, device: entry.device.clone(), began, busy }
             })),
             Err(error) => cleaned.failed(error),
         }
@@ -214,7 +215,8 @@ mod tests {
         let candidate = |name: &str| {
             let found = fs::metadata(folder.path().join(name)).unwrap();
             let (name, modified) = (FileName::parse(name).unwrap(), found.modified().unwrap());
-            Candidate { folder: 0, stored: Stored { name, size: found.len(), modified }, device: None, busy: false }
+            let stored = Stored { name, size: found.len(), modified };
+            Candidate { folder: 0, stored, device: None, began: None, busy: false }
         };
         let files = ["a.mp4", "b.mp4", "c.mp4"].map(candidate);
         fs::write(folder.path().join("c.mp4"), "somebody goes on with it").unwrap();

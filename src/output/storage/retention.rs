@@ -30,6 +30,8 @@ pub struct Rules {
     pub min_free: Option<u64>,
     /// Of the files of single cameras and streams, by name, in all folders together.
     pub devices: BTreeMap<String, DeviceLimits>,
+    /// How long ago the recordings of single cameras and streams began at most, by name.
+    pub begun: BTreeMap<String, Duration>,
 }
 
 /// What is kept of one camera or stream.
@@ -59,6 +61,8 @@ pub(super) struct Candidate {
     pub stored: Stored,
     /// Whose it is, where that is known.
     pub device: Option<Arc<str>>,
+    /// When it began, of a recording.
+    pub began: Option<SystemTime>,
     /// It stays, whatever the rules say. It counts.
     pub busy: bool,
 }
@@ -66,11 +70,12 @@ pub(super) struct Candidate {
 impl Rules {
     /// Whether there is any rule.
     pub fn any(&self) -> bool {
-        let Self { limits, max_age, max_bytes, min_free, devices } = self;
+        let Self { limits, max_age, max_bytes, min_free, devices, begun } = self;
         max_age.is_some()
             || max_bytes.is_some()
             || min_free.is_some()
             || !devices.is_empty()
+            || !begun.is_empty()
             || limits.iter().any(|limits| *limits != Limits::default())
     }
 
@@ -97,7 +102,12 @@ impl Rules {
             let by = |file: &Candidate| (file.stored.modified, file.folder);
             by(a).cmp(&by(b)).then_with(|| a.stored.name.cmp(&b.stored.name))
         });
-        files.retain(|Candidate { folder, stored, device, busy }| {
+        let is_past = |device: &Option<Arc<str>>, began: &Option<SystemTime>| {
+            let most = device.as_deref().and_then(|device| self.begun.get(device));
+            let age = began.and_then(|began| now.duration_since(began).ok());
+            most.zip(age).is_some_and(|(most, age)| age > *most)
+        };
+        files.retain(|Candidate { folder, stored, device, began, busy }| {
             let Limits { max_age, max_count } = limits(*folder);
             let age = now.duration_since(stored.modified).unwrap_or_default();
             let own = own(device);
@@ -108,7 +118,8 @@ impl Rules {
                 || max_count.is_some_and(|most| counts[*folder] > most)
                 || self.max_bytes.is_some_and(|most| bytes > most)
                 || own.max_bytes.is_some_and(|most| of_device.as_ref().is_some_and(|bytes| **bytes > most))
-                || disk.is_some();
+                || disk.is_some()
+                || is_past(device, began);
             let goes = goes && !busy;
             if goes {
                 bytes -= stored.size.min(bytes);
@@ -140,7 +151,8 @@ mod tests {
     fn file(number: usize, folder: usize, size: u64, seconds: u64, busy: bool) -> Candidate {
         let name = FileName::parse(&format!("{number:03}.mp4")).unwrap();
         let device = (number % 3 < 2).then(|| Arc::from(format!("camera{}", number % 3)));
-        Candidate { folder, stored: Stored { name, size, modified: at(seconds) }, device, busy }
+        let stored = Stored { name, size, modified: at(seconds) };
+        Candidate { folder, stored, device, began: (folder == 0).then(|| at(seconds / 2)), busy }
     }
 
     fn names(files: &[Candidate]) -> Vec<&str> {
@@ -183,6 +195,7 @@ mod tests {
             ages in prop::collection::vec(prop::option::of((0u64..50).prop_map(Duration::from_secs)), 4),
             counts in prop::collection::vec(prop::option::of(0usize..20), 2),
             max_bytes in prop::collection::vec(prop::option::of(0u64..2000), 2),
+            begun in prop::option::of(0u64..50),
         ) -> Rules {
             let limits = ages[..2].iter().zip(counts).map(|(max_age, max_count)| Limits { max_age: *max_age, max_count });
             let own = DeviceLimits { max_age: ages[2], max_bytes: max_bytes[1] };
@@ -192,6 +205,7 @@ mod tests {
                 max_bytes: max_bytes[0],
                 min_free: None,
                 devices: [("camera0".to_owned(), own)].into(),
+                begun: begun.map(|most| ("camera1".to_owned(), Duration::from_secs(most))).into_iter().collect(),
             }
         }
     }
@@ -199,6 +213,11 @@ mod tests {
     fn age_limit(rules: &Rules, file: &Candidate) -> Option<Duration> {
         let own = rules.devices["camera0"].max_age.filter(|_| is_own(file));
         own.or(rules.max_age).into_iter().chain(rules.limits[file.folder].max_age).min()
+    }
+
+    fn began_too_early(rules: &Rules, file: &Candidate, now: SystemTime) -> bool {
+        let most = file.device.as_deref().and_then(|device| rules.begun.get(device));
+        most.zip(file.began).is_some_and(|(most, began)| began + *most < now)
     }
 
     fn is_own(file: &Candidate) -> bool {
@@ -238,7 +257,7 @@ mod tests {
                 let old = |file: &Candidate| age_limit(&rules, file).is_some_and(|most| {
                     now.duration_since(file.stored.modified).is_ok_and(|age| age > most)
                 });
-                prop_assert!(!own.any(|file| old(file)));
+                prop_assert!(!own.any(|file| old(file) || began_too_early(&rules, file, now)));
             }
             let of_own = |files: &[Candidate]| {
                 files.iter().filter(|file| is_own(file)).map(|file| file.stored.size).sum::<u64>()
@@ -254,6 +273,7 @@ mod tests {
                 let own = rules.devices["camera0"].max_bytes.filter(|_| is_own(last));
                 prop_assert!(
                     age_limit(&rules, last).is_some_and(|most| age > most)
+                        || began_too_early(&rules, last, now)
                         || limits.max_count.is_some_and(|most| count > most)
                         || rules.max_bytes.is_some_and(|most| size(&stay) + last.stored.size > most)
                         || own.is_some_and(|most| of_own(&stay) + last.stored.size > most)

@@ -175,6 +175,11 @@ impl Index {
         Ok(self.current()?.table.bytes())
     }
 
+    /// The cameras and streams that have files. Error: the folder cannot be read.
+    pub fn devices(&self) -> Result<Vec<Arc<str>>> {
+        Ok(self.current()?.table.devices().cloned().collect())
+    }
+
     /// The files of a camera or stream by when they began. Error: the folder cannot be read.
     pub fn segments(&self, device: &str) -> Result<Vec<Segment>> {
         let state = self.current()?;

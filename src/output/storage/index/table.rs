@@ -178,6 +178,11 @@ impl Table {
         }
     }
 
+    /// Those that have files.
+    pub fn devices(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.devices.keys()
+    }
+
     /// All files by name.
     pub fn by_name(&self) -> &Row {
         &self.by_name

@@ -7,6 +7,7 @@
 mod support;
 
 mod acting;
+mod always;
 mod contract;
 mod elsewhere;
 mod file;

@@ -160,6 +160,7 @@ fn path_settings(publishing: Publishing) -> PathSettings {
         ring: Limits::default(),
         publishing,
         auto_record: None,
+        always_available: None,
     }
 }
 

@@ -28,6 +28,7 @@ async fn pull(service: &Service, name: &str, url: &str) {
         stop_timeout: Duration::from_secs(5),
         ring: Limits::default(),
         auto_record: None,
+        always_available: None,
     };
     service.app.paths().add(name, settings);
     let source = Source::Rtsp { url: RtspUrl::parse(url).expect("a URL") };

@@ -278,6 +278,7 @@ fn offer(folder: &std::path::Path) -> Offer {
         ring: Limits::default(),
         publishing: crate::path::Publishing::Never,
         auto_record: None,
+        always_available: None,
     };
     let controls = ControlPolicy { restore: true, fixed: Default::default() };
     Offer {

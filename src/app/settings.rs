@@ -304,6 +304,7 @@ fn path(config: &Config) -> PathSettings {
         start_timeout: streams.start_timeout,
         frame_timeout: streams.frame_timeout,
         auto_record: config.recording.auto_record.then(|| auto_record(config)),
+        always_available: None,
         stop_timeout: Duration::from_secs(5),
         ring: Limits {
             gops: streams.ring.gops as usize,

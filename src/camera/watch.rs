@@ -87,7 +87,7 @@ impl Watch {
             modes = capture.modes.len(), "plugged in");
         let service = self.cameras.0.offer.service(pin);
         let source = Source::Camera { node: device.node.clone(), driver: capture.driver, modes: capture.modes };
-        self.cameras.0.paths.add(&id.to_string(), service.settings.clone());
+        self.cameras.0.paths.set_up(&id.to_string(), service.settings.clone()).await;
         self.waiting.insert(id, CaptureRequest { source, wanted: service.wanted.clone() });
         match self.cameras.restore_controls(id, device, pin) {
             None => self.begin(id).await,

@@ -27,7 +27,7 @@ pub fn buffer(frame: &EncodedFrame) -> gst::Buffer {
     buffer
 }
 
-/// The caps of a stream's frames.
+/// The caps of a stream's frames. A size of 0 is left for the frames to say.
 pub fn caps(format: Format) -> gst::Caps {
     let caps = match format.codec {
         Codec::H264 => {
@@ -36,8 +36,9 @@ pub fn caps(format: Format) -> gst::Caps {
         Codec::Mjpeg => gst::Caps::builder("image/jpeg").field("parsed", true),
     };
     let whole = |n: u32| i32::try_from(n).unwrap_or(i32::MAX);
-    caps.field("width", whole(format.width))
-        .field("height", whole(format.height))
+    let sized = format.width > 0 && format.height > 0;
+    caps.field_if("width", whole(format.width), sized)
+        .field_if("height", whole(format.height), sized)
         .field("framerate", gst::Fraction::new(whole(format.rate.frames), whole(format.rate.seconds)))
         .build()
 }

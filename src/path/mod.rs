@@ -5,7 +5,9 @@
 //!
 //! Not here: which device is which camera (`camera`), and how a caller asks (`command`).
 
+mod always;
 mod auto_record;
+mod backoff;
 mod demand;
 mod folders;
 mod publishing;
@@ -21,6 +23,7 @@ mod task;
 
 use std::{sync::Arc, time::SystemTime};
 
+pub use always::Filling;
 pub use demand::{Demand, Demands, Wish};
 pub use folders::{Doors, Folders};
 pub use publishing::{Host, Publishing};
@@ -56,10 +59,12 @@ pub struct PathSettings {
     pub publishing: Publishing,
     /// Record it whenever the camera is there, so.
     pub auto_record: Option<RecordingRequest>,
+    /// Readers stay while the source is away, and see this meanwhile. `None`: they end with the source's stream.
+    pub always_available: Option<Filling>,
 }
 
 /// When a path runs: what of its [`PathSettings`] can change while it does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Running {
     /// As in the settings.
     pub always_on: bool,
@@ -67,12 +72,14 @@ pub struct Running {
     pub close_after: std::time::Duration,
     /// As in the settings; for readers, from the next time on that the path becomes one that can be read.
     pub start_timeout: std::time::Duration,
+    /// As in the settings. Readers that see a filler leave when it is none any more.
+    pub always_available: Option<Filling>,
 }
 
 impl Running {
     fn put_into(self, settings: &mut PathSettings) {
-        let Self { always_on, close_after, start_timeout } = self;
-        *settings = PathSettings { always_on, close_after, start_timeout, ..settings.clone() };
+        let Self { always_on, close_after, start_timeout, always_available } = self;
+        *settings = PathSettings { always_on, close_after, start_timeout, always_available, ..settings.clone() };
     }
 }
 
@@ -83,7 +90,7 @@ pub struct PathStatus {
     pub name: String,
     /// Where it is in its life.
     pub phase: Phase,
-    /// Whether readers may come: frames flow, or would on demand.
+    /// Whether readers may come: frames flow, would on demand, or a filler is shown.
     pub open: bool,
     /// Why it is not streaming, when it should be.
     pub trouble: Option<Error>,
@@ -92,10 +99,16 @@ pub struct PathStatus {
     pub plan: Option<Arc<CapturePlan>>,
     /// The frames, while they flow.
     pub stream: Option<Arc<Stream>>,
+    /// What stands in for them, on a path that is always available.
+    pub filler: Option<Arc<Stream>>,
+    /// What RTSP readers get, on a path that is always available: first the one, then the other, without an end.
+    pub outgoing: Option<Arc<Stream>>,
     /// The pictures that can be taken, while frames flow.
     pub pictures: Option<Arc<Pictures>>,
     /// Since when they flow.
     pub streaming_since: Option<SystemTime>,
+    /// Since when there is something to read.
+    pub available_since: Option<SystemTime>,
     /// Counts the comings and goings of its source.
     pub appearances: u64,
     /// Runs of the pipeline since the path was made.
@@ -108,6 +121,13 @@ pub struct PathStatus {
     pub recording: Option<RecordingStatus>,
     /// Why the last one ended or did not begin, where that was no wish of anybody, until another begins.
     pub recording_trouble: Option<Error>,
+}
+
+impl PathStatus {
+    /// What can be read now: the frames of the source, or what stands in for them.
+    pub fn available(&self) -> Option<&Arc<Stream>> {
+        self.filler.as_ref().or(self.stream.as_ref())
+    }
 }
 
 /// Something others want to hear of at once.

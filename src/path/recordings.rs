@@ -68,7 +68,10 @@ impl Paths {
             return Err(no_room());
         }
         let demand = demands.hold();
-        task::streaming(&mut status, settings.start_timeout).await?;
+        // A filler is recorded too, in files of its own: the stream is what readers see (as in MediaMTX).
+        if status.borrow().filler.is_none() {
+            task::streaming(&mut status, settings.start_timeout).await?;
+        }
         let desk = Desk {
             path: name.to_owned(),
             folders: self.0.parts.folders.clone(),

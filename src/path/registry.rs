@@ -126,8 +126,11 @@ impl Paths {
             trouble: None,
             plan: None,
             stream: None,
+            filler: None,
+            outgoing: None,
             pictures: None,
             streaming_since: None,
+            available_since: None,
             appearances: 0,
             runs: 0,
             counters: Arc::default(),
@@ -172,6 +175,34 @@ impl Paths {
         paths.insert(name.to_owned(), entry);
     }
 
+    /// Makes a path, or runs one that is there by these settings from its next start on: one that was kept available
+    /// before it had a source. Its readers stay.
+    pub async fn set_up(&self, name: &str, settings: PathSettings) {
+        let (inbox, settings) = {
+            let mut paths = self.lock();
+            match paths.get_mut(name) {
+                Some(entry) if entry.made == settings => return,
+                Some(entry) => {
+                    entry.made = settings.clone();
+                    let always_available = entry.settings.always_available.clone();
+                    entry.settings = PathSettings { always_available, ..settings };
+                    if let Some(request) = entry.settings.auto_record
+                        && entry.keeper.is_none()
+                    {
+                        entry.keeper = Some(auto_record::spawn(self, name, entry.status.clone(), request));
+                    }
+                    (entry.inbox.clone(), entry.settings.clone())
+                }
+                None => {
+                    drop(paths);
+                    return self.add(name, settings);
+                }
+            }
+        };
+        // Fails only when the path is being taken away.
+        let _ = inbox.send(Request::Settings(Box::new(settings))).await;
+    }
+
     /// How a path is run if nobody changes that. Error: no such path.
     pub fn settings(&self, name: &str) -> Result<PathSettings> {
         self.with(name, |entry| entry.made.clone())
@@ -182,7 +213,7 @@ impl Paths {
         let inbox = {
             let mut paths = self.lock();
             let entry = paths.get_mut(name).ok_or_else(|| Error::not_found("stream", name))?;
-            running.put_into(&mut entry.settings);
+            running.clone().put_into(&mut entry.settings);
             entry.inbox.clone()
         };
         inbox.send(Request::Running(running)).await.map_err(|_| closing())
@@ -314,7 +345,8 @@ async fn supervise(mut seat: Seat) {
             status.trouble = Some(error);
             (status.phase, status.open) = (Phase::Away, false);
             (status.plan, status.stream, status.pictures) = (None, None, None);
-            status.streaming_since = None;
+            (status.filler, status.outgoing) = (None, None);
+            (status.streaming_since, status.available_since) = (None, None);
         });
         let _ = seat.events.send(PathEvent::Changed { name: seat.name.clone() });
         let (rtsp, name) = (Arc::clone(&seat.rtsp), seat.name.clone());

@@ -5,7 +5,6 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use backon::{BackoffBuilder, ExponentialBuilder};
 use futures_util::StreamExt;
 use tokio::{
     sync::{broadcast, mpsc, oneshot, watch},
@@ -16,6 +15,8 @@ use tokio_util::time::DelayQueue;
 
 use super::{
     Demands, PathEvent, PathSettings, PathStatus, Phase, Running,
+    always::Always,
+    backoff::backoff,
     demand::Wish,
     run::Run,
     state::{Action, Event, SourceId, State, Timer},
@@ -39,6 +40,8 @@ pub(super) enum Request {
     Release,
     /// It runs like this from now on.
     Running(Running),
+    /// The same, and all that counts from its next run on.
+    Settings(Box<PathSettings>),
     /// Stop everything and end.
     Close,
     #[cfg(test)]
@@ -81,8 +84,10 @@ pub(super) async fn run(seat: &mut Seat) {
         events: events_tx,
         timers: DelayQueue::new(),
         mounted: false,
+        always: None,
         seat,
     };
+    task.be_available().await;
     let mut frame_age = interval(FRAME_AGE_CHECK);
     frame_age.set_missed_tick_behavior(MissedTickBehavior::Delay);
     if let Some(source) = task.seat.source.take() {
@@ -116,6 +121,8 @@ struct Task<'a> {
     events: mpsc::Sender<Event>,
     timers: DelayQueue<Timer>,
     mounted: bool,
+    /// What keeps it available while the source is away.
+    always: Option<Always>,
 }
 
 impl Task<'_> {
@@ -134,12 +141,22 @@ impl Task<'_> {
             }
             Some(Request::Running(running)) => {
                 running.put_into(&mut self.seat.settings);
-                self.step(Event::AlwaysOn(running.always_on)).await;
+                self.run_so().await;
+            }
+            Some(Request::Settings(settings)) => {
+                self.seat.settings = *settings;
+                self.run_so().await;
             }
             Some(Request::Close) | None => self.step(Event::Close).await,
             #[cfg(test)]
             Some(Request::Panic) => panic!("asked to"),
         }
+    }
+
+    /// Does what of the settings counts at once.
+    async fn run_so(&mut self) {
+        self.step(Event::AlwaysOn(self.seat.settings.always_on)).await;
+        self.be_available().await;
     }
 
     async fn source(&mut self, source: Option<CaptureRequest>) {
@@ -154,6 +171,27 @@ impl Task<'_> {
             None => Event::SourceVanished,
         })
         .await;
+    }
+
+    /// Has it always available from now on, or not any more. Readers of what is new find it at once.
+    async fn be_available(&mut self) {
+        let filling = self.seat.settings.always_available.clone();
+        let is_so = self.always.as_ref().map_or(filling.is_none(), |always| always.is(filling.as_ref()));
+        if is_so || self.state.phase() == Phase::Closed {
+            return;
+        }
+        let before = std::mem::replace(&mut self.always, filling.map(|filling| Always::new(self.seat, filling)));
+        let trouble = self.seat.status.borrow().trouble.clone();
+        self.publish(trouble);
+        drop(before);
+        // Whoever comes is given the other stream.
+        self.mounted &= !self.is_open();
+        self.mount_or_unmount().await;
+    }
+
+    /// Whether readers may come.
+    fn is_open(&self) -> bool {
+        self.state.open() || self.always.is_some()
     }
 
     async fn step(&mut self, event: Event) {
@@ -192,6 +230,9 @@ impl Task<'_> {
         }
         if before != phase {
             self.log(phase);
+        }
+        if phase == Phase::Closed {
+            self.always = None;
         }
         let planned = self.seat.status.borrow().plan.is_some();
         if before != phase || had_trouble != trouble.is_some() || planned != matches!(self.plan, Some(Ok(_))) {
@@ -237,7 +278,15 @@ impl Task<'_> {
         let plan = self.plan.as_ref().and_then(|plan| plan.clone().ok());
         let run = self.run.as_ref().filter(|_| streaming);
         let (stream, pictures) = run.map(|run| (Arc::clone(&run.stream), Arc::clone(&run.pictures))).unzip();
-        let (open, runs, appearances) = (self.state.open(), self.state.run().0, self.seat.appearances);
+        let (filler, outgoing) = match &mut self.always {
+            Some(always) => {
+                let planned = plan.as_ref().map(|plan| plan.format);
+                (always.attend(stream.as_deref(), planned), Some(Arc::clone(&always.outgoing)))
+            }
+            None => (None, None),
+        };
+        let filled = filler.is_some();
+        let (open, runs, appearances) = (self.is_open(), self.state.run().0, self.seat.appearances);
         self.seat.status.send_modify(|status| {
             status.streaming_since = match streaming {
                 true => status.streaming_since.or_else(|| Some(SystemTime::now())),
@@ -245,15 +294,21 @@ impl Task<'_> {
             };
             (status.phase, status.open, status.trouble) = (phase, open, trouble);
             (status.plan, status.stream, status.pictures) = (plan, stream, pictures);
+            (status.filler, status.outgoing) = (filler, outgoing);
+            let since = status.available_since.or_else(|| Some(SystemTime::now()));
+            status.available_since = status.available().and(since);
             (status.runs, status.appearances) = (runs, appearances);
         });
+        if let Some(always) = &mut self.always {
+            always.settle(!filled);
+        }
         // Nobody listening is fine.
         let _ = self.seat.events.send(PathEvent::Changed { name: self.seat.name.clone() });
     }
 
     /// Readers may come or must go. GStreamer calls, so not on the runtime; awaited, so in order.
     async fn mount_or_unmount(&mut self) {
-        let open = self.state.open();
+        let open = self.is_open();
         if open == self.mounted {
             return;
         }
@@ -277,6 +332,14 @@ impl Task<'_> {
         Arc::new(move || {
             let demand = demands.hold();
             let mut status = status.clone();
+            let lasting = {
+                let status = status.borrow();
+                let key_frames_on_demand = status.plan.as_ref().is_some_and(|plan| plan.key_frames_on_demand);
+                status.outgoing.clone().map(|stream| (stream, key_frames_on_demand))
+            };
+            if let Some((stream, key_frames_on_demand)) = lasting {
+                return Ok(Opened { stream, key_frames_on_demand, demand: Box::new(demand) });
+            }
             let status = runtime.block_on(streaming(&mut status, deadline))?;
             match (&status.stream, &status.plan) {
                 (Some(stream), Some(plan)) => Ok(Opened {
@@ -325,17 +388,4 @@ pub(super) async fn streaming(status: &mut watch::Receiver<PathStatus>, deadline
         _ if !waited => Err(Error::dependency("device", format!("{} did not start in time", last.name))),
         _ => Err(Error::dependency("device", format!("{} is not connected", last.name))),
     }
-}
-
-/// Half a second after the first failure, twice as long after each more, half a minute at most, with jitter.
-fn backoff(attempt: u32) -> Duration {
-    const LONGEST: Duration = Duration::from_secs(30);
-    ExponentialBuilder::new()
-        .with_min_delay(Duration::from_millis(500))
-        .with_max_delay(LONGEST)
-        .with_jitter()
-        .without_max_times()
-        .build()
-        .nth(attempt.clamp(1, 16) as usize - 1)
-        .unwrap_or(LONGEST)
 }

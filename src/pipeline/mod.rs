@@ -8,6 +8,7 @@
 
 mod capture;
 mod capture_plan;
+mod clip;
 mod encoder;
 mod failure;
 mod frames;
@@ -22,6 +23,7 @@ use std::path::PathBuf;
 
 pub use capture::{CapturePipeline, PipelineEvent};
 pub use capture_plan::CapturePlan;
+pub use clip::{Clip, ClipFrame};
 pub use encoder::Encoders;
 pub use frames::{Counters, Dropped};
 pub use plan::plan;

@@ -7,6 +7,7 @@
 mod support;
 
 mod acting;
+mod always;
 mod contract;
 mod elsewhere;
 mod file;
@@ -15,8 +16,8 @@ mod matching;
 mod metrics;
 mod people;
 mod playback;
-mod reports;
 mod records;
+mod reports;
 mod rtsps;
 mod shape;
 

@@ -12,13 +12,13 @@ use crate::{
     id::CameraId,
     mtx::{Conf, Set},
     output::recorder::RecordingFormat,
-    path::{PathSettings, Publishing, RecordingRequest, Running},
+    path::{Filling, PathSettings, Publishing, RecordingRequest, Running},
     pipeline::{CaptureRequest, Source, Wanted},
     rtsp_url::RtspUrl,
 };
 
 /// Keys of a path that do something here. What is set of others is kept and shown.
-const PATH_KEYS: [&str; 14] = [
+const PATH_KEYS: [&str; 17] = [
     "name",
     "source",
     "sourceOnDemand",
@@ -33,6 +33,9 @@ const PATH_KEYS: [&str; 14] = [
     "recordFormat",
     "recordSegmentDuration",
     "recordDeleteAfter",
+    "alwaysAvailable",
+    "alwaysAvailableFile",
+    "alwaysAvailableTracks",
 ];
 
 /// Global keys that do something here.
@@ -57,9 +60,9 @@ const GLOBAL_KEYS: [&str; 14] = [
 #[derive(Debug, PartialEq)]
 enum Served {
     /// It is pulled from somewhere.
-    Pulled { url: RtspUrl, on_demand: bool, start_timeout: Duration, close_after: Duration },
+    Pulled { url: RtspUrl, on_demand: bool, start_timeout: Duration, close_after: Duration, filling: Option<Filling> },
     /// Somebody publishes to it.
-    Published(Publishing),
+    Published(Publishing, Option<Filling>),
 }
 
 impl Served {
@@ -70,7 +73,8 @@ impl Served {
             Some(device) => at_camera(gateway, device)?,
             None if source == "publisher" => {
                 let newest = path.flag("overridePublisher");
-                return Some(Self::Published(if newest { Publishing::Newest } else { Publishing::First }));
+                let publishing = if newest { Publishing::Newest } else { Publishing::First };
+                return Some(Self::Published(publishing, filling(path)));
             }
             None => RtspUrl::parse(&filled(source, name, groups)).ok()?,
         };
@@ -80,8 +84,14 @@ impl Served {
         };
         let [start_timeout, close_after] = times.map(|key| path.time(key).duration());
         let on_demand = path.flag("sourceOnDemand") || source == "publisher";
-        Some(Self::Pulled { url, on_demand, start_timeout, close_after })
+        Some(Self::Pulled { url, on_demand, start_timeout, close_after, filling: filling(path) })
     }
+}
+
+/// What readers see while the source is away. `None`: they end with it.
+fn filling(path: &Set) -> Option<Filling> {
+    let file = path.text("alwaysAvailableFile");
+    path.flag("alwaysAvailable").then(|| Filling { file: (!file.is_empty()).then(|| file.into()) })
 }
 
 /// A source with the path's name for `$MTX_PATH` and what an expression's groups matched for `$G1`, `$G2` and so on.
@@ -168,7 +178,10 @@ fn is_pulled(gateway: &Gateway, name: &str, path: &Set) -> bool {
 
 /// Starts, stops or exchanges what a path of its own streams. Its readers leave when it changes.
 async fn serve(gateway: &Gateway, name: &str, was: Option<&Set>, is: Option<&Set>) {
-    if !is_plain(name) || is_reserved(name) {
+    if is_plain(name) && is_reserved(name) {
+        return await_camera(gateway, name, was, is).await;
+    }
+    if !is_plain(name) {
         return;
     }
     let served = |path| Served::new(gateway, name, path, &[]);
@@ -197,14 +210,38 @@ pub(super) async fn serve_matched(gateway: &Gateway, name: &str, set: &Set, grou
     }
 }
 
+/// Has a camera's path there before the camera is, if readers shall see something meanwhile.
+async fn await_camera(gateway: &Gateway, name: &str, was: Option<&Set>, is: Option<&Set>) {
+    let (was, is) = (was.and_then(filling), is.and_then(filling));
+    if was == is {
+        return;
+    }
+    let usual = PathSettings { auto_record: None, ..gateway.external.path_settings() };
+    let PathSettings { always_on, close_after, start_timeout, .. } = usual;
+    match gateway.paths.status(name) {
+        // Never taken away: the camera may have come just now.
+        Ok(_) => {
+            let running = Running { always_on, close_after, start_timeout, always_available: is };
+            if let Err(error) = gateway.paths.change_running(name, running).await {
+                tracing::debug!(path = name, "{}", error.chain());
+            }
+        }
+        Err(_) if is.is_some() => gateway.paths.add(name, PathSettings { always_available: is, ..usual }),
+        Err(_) => {}
+    }
+}
+
 async fn start(gateway: &Gateway, name: &str, served: Served) {
     let usual = PathSettings { auto_record: None, ..gateway.external.path_settings() };
     match served {
-        Served::Published(publishing) => {
-            gateway.paths.add(name, PathSettings { always_on: true, publishing, ..usual });
+        Served::Published(publishing, always_available) => {
+            gateway.paths.add(name, PathSettings { always_on: true, publishing, always_available, ..usual });
         }
-        Served::Pulled { url, on_demand, start_timeout, close_after } => {
-            gateway.paths.add(name, PathSettings { always_on: !on_demand, start_timeout, close_after, ..usual });
+        Served::Pulled { url, on_demand, start_timeout, close_after, filling } => {
+            let always_available = filling;
+            let settings =
+                PathSettings { always_on: !on_demand, start_timeout, close_after, always_available, ..usual };
+            gateway.paths.add(name, settings);
             let request = CaptureRequest { source: Source::Rtsp { url }, wanted: Wanted::default() };
             if let Err(error) = gateway.paths.set_source(name, Some(request)).await {
                 tracing::debug!(path = name, "{}", error.chain());
@@ -230,9 +267,10 @@ async fn run(gateway: &Gateway, name: &str, was: Option<&Set>, is: &Set) {
         always_on: !path.flag("sourceOnDemand"),
         start_timeout: path.time("sourceOnDemandStartTimeout").duration(),
         close_after: path.time("sourceOnDemandCloseAfter").duration(),
+        always_available: filling(path),
     };
     let is = wish(is);
-    if was.map(wish) != Some(is)
+    if was.map(wish).as_ref() != Some(&is)
         && let Err(error) = gateway.paths.change_running(name, is).await
     {
         tracing::debug!(path = name, "{}", error.chain());

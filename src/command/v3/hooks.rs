@@ -133,26 +133,28 @@ fn once(running: &mut Running, orders: impl IntoIterator<Item = Order>) {
 fn path_event(gateway: &Gateway, running: &mut Running, event: PathEvent) {
     match event {
         PathEvent::Changed { name } => {
-            let is_there = gateway.paths.status(&name).is_ok_and(|status| status.stream.is_some());
-            let what = format!("stream {name}");
-            let was_there = running.contains_key(&what);
+            let status = gateway.paths.status(&name).ok();
+            let is_available = status.as_ref().is_some_and(|status| status.available().is_some());
+            let is_online = status.is_some_and(|status| status.stream.is_some() && status.filler.is_none());
             let hooks = Hooks::of(gateway, &name);
-            let orders = |keys: [&str; 2]| {
-                let hooks = hooks.as_ref();
-                let source = hooks.map(Hooks::source).unwrap_or_default();
-                keys.iter().filter_map(|key| hooks?.order(key, &source)).collect::<Vec<_>>()
-            };
-            match (was_there, is_there) {
-                (false, true) => {
-                    // That it is there is kept in mind also where nothing runs.
-                    running.insert(what.clone(), Vec::new());
-                    start(running, what, orders(["runOnAvailable", "runOnOnline"]));
+            for (state, is_so, keys) in [
+                ("available", is_available, ["runOnAvailable", "runOnUnavailable"]),
+                ("online", is_online, ["runOnOnline", "runOnOffline"]),
+            ] {
+                let what = format!("{state} {name}");
+                let order = |key: &str| hooks.as_ref().and_then(|hooks| hooks.order(key, &hooks.source()));
+                match (running.contains_key(&what), is_so, keys) {
+                    (false, true, [begins, _]) => {
+                        // That it is so is kept in mind also where nothing runs.
+                        running.insert(what.clone(), Vec::new());
+                        start(running, what, order(begins));
+                    }
+                    (true, false, [_, ends]) => {
+                        running.remove(&what);
+                        once(running, order(ends));
+                    }
+                    _ => {}
                 }
-                (true, false) => {
-                    running.remove(&what);
-                    once(running, orders(["runOnUnavailable", "runOnOffline"]));
-                }
-                _ => {}
             }
         }
         PathEvent::RecordingStarted { name, started } => {

@@ -117,8 +117,12 @@ pub async fn stop_path(gateway: &Gateway, name: &str) -> Answer<()> {
 
 fn describe(gateway: &Gateway, conf: &Conf, name: String, conf_name: String, set: &Set) -> Path {
     let status = gateway.paths.status(&name).ok();
-    let stream = status.as_ref().and_then(|status| status.stream.clone()).filter(|stream| !stream.is_closed());
-    let since = status.as_ref().filter(|_| stream.is_some()).and_then(|status| status.streaming_since).map(Moment);
+    let stream = status.as_ref().and_then(|status| status.available().cloned()).filter(|stream| !stream.is_closed());
+    let since = status.as_ref().filter(|_| stream.is_some()).and_then(|status| status.available_since).map(Moment);
+    // MediaMTX calls a source online as soon as it is there; so it is written when there is one.
+    let source_stream = stream.as_ref().filter(|_| status.as_ref().is_some_and(|status| status.filler.is_none()));
+    let online = source_stream.is_some();
+    let online_since = status.as_ref().filter(|_| online).and_then(|status| status.streaming_since).map(Moment);
     let mut sessions = gateway.paths.rtsp().sessions();
     sessions.retain(|session| session.path == name);
     // By type, then by id: those outside of TLS come first.
@@ -128,14 +132,10 @@ fn describe(gateway: &Gateway, conf: &Conf, name: String, conf_name: String, set
         sessions.map(|session| End { kind: session_word(session.secure), id: session.id.to_string() })
     };
     let readers: Vec<_> = ends(SessionState::Reads).collect();
-    let (received, sent) = match &stream {
-        Some(stream) => (stream.stats().bytes, gateway.paths.readers(&name).packet_bytes_sent),
-        None => (0, 0),
-    };
-    let publisher = ends(SessionState::Publishes).next().filter(|_| stream.is_some());
+    let received = source_stream.map_or(0, |stream| stream.stats().bytes);
+    let sent = stream.as_ref().map_or(0, |_| gateway.paths.readers(&name).packet_bytes_sent);
+    let publisher = ends(SessionState::Publishes).next().filter(|_| online);
     let source = publisher.or_else(|| source(conf, &name, set, status.as_ref()));
-    // MediaMTX calls a source online as soon as it is there; so it is written when there is one.
-    let online = stream.is_some();
     Path {
         conf_name,
         ready: stream.is_some(),
@@ -143,7 +143,7 @@ fn describe(gateway: &Gateway, conf: &Conf, name: String, conf_name: String, set
         available: stream.is_some(),
         available_time: since,
         online,
-        online_time: since,
+        online_time: online_since,
         source,
         tracks: stream.iter().map(|stream| codec(stream)).collect(),
         tracks2: stream.iter().map(|stream| track(stream)).collect(),

@@ -294,6 +294,6 @@ impl Progress {
 
 /// The stream of a path as soon as there is one that has not ended; `None` when the path is gone for good.
 async fn live_stream(path: &mut watch::Receiver<PathStatus>) -> Option<Arc<Stream>> {
-    let live = |status: &PathStatus| status.stream.as_ref().is_some_and(|stream| !stream.is_closed());
-    path.wait_for(live).await.ok()?.stream.clone()
+    let live = |status: &PathStatus| status.available().is_some_and(|stream| !stream.is_closed());
+    path.wait_for(live).await.ok()?.available().cloned()
 }

@@ -47,6 +47,7 @@ fn settings() -> PathSettings {
         ring: Limits::default(),
         publishing: crate::path::Publishing::Never,
         auto_record: None,
+        always_available: None,
     }
 }
 

@@ -7,6 +7,7 @@ mod generate;
 mod key;
 mod list;
 mod logging;
+mod migrate;
 mod trust;
 
 use std::{
@@ -101,6 +102,8 @@ enum Command {
         #[command(subcommand)]
         action: key::Action,
     },
+    /// Take over configuration, recordings and snapshots of an earlier installation
+    Migrate(migrate::Migrate),
     /// Write manual pages and shell completions into a folder
     #[command(hide = true)]
     Generate {
@@ -141,6 +144,7 @@ impl Cli {
             Some(Command::Key { action }) => {
                 self.with_config(|config| report(key::run(action, &app::api_keys_file(&config))))
             }
+            Some(Command::Migrate(migrate)) => report(migrate.run()),
             Some(Command::Generate { folder }) => report(generate::run(Self::command(), folder)),
         }
     }

@@ -24,6 +24,7 @@ mod security;
 mod server;
 mod storage;
 mod streams;
+mod takeover;
 mod unit;
 mod unused;
 mod value;
@@ -45,6 +46,7 @@ pub use security::{Algorithm, ApiKeys, Health, Jwt, RateLimiting, Security, Ssl}
 pub use server::Server;
 pub use storage::{CameraRetention, Policy, RetentionPolicy, Storage};
 pub use streams::{Ring, Streams};
+pub use takeover::{Fate, Takeover};
 pub use unit::{BitRate, ByteSize};
 pub use value::Secret;
 

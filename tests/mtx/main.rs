@@ -8,6 +8,7 @@ mod support;
 
 mod acting;
 mod always;
+mod by_name;
 mod contract;
 mod elsewhere;
 mod file;

@@ -74,7 +74,7 @@ fn it_agrees_with_the_service_on_what_may_be_written() {
     let good = [
         "",
         "server:\n",
-        "server: { port: '8002', read_timeout: 1h30m, max_message_size: 512 KiB }",
+        "server: { port: '8002', read_timeout: 59m30s, max_message_size: 512 KiB }",
         "server: { port: '${PORT}' }",
         "server: { host: localhost }",
         "security: { jwt: { secret_key: '' }, cors_origins: [] }",

@@ -41,6 +41,8 @@ const CRATES: &[(&[&str], &[&str])] = &[
     (&["tokio_rustls"], &["api", "cli"]),
     (&["udev", "v4l2r"], &["device"]),
     (&["ureq"], &["command"]),
+    (&["nix"], &["cli"]),
+    (&["x509_parser"], &["api"]),
 ];
 
 /// Lines above which a file holds more than one thing.

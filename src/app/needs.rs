@@ -70,7 +70,9 @@ pub fn has_secret(config: &Config) -> bool {
 /// Makes a token for a client, signed with the secret the service would use. Blocks on the disk.
 /// Errors: the secret cannot be read or made.
 pub fn make_token(config: &Config, role: Role, user: &str, hours: Option<u32>) -> Result<String> {
-    make_folder(&config.state_directory)?;
+    if !has_secret(config) {
+        make_folder(&config.state_directory)?;
+    }
     let hours = hours.unwrap_or(config.security.jwt.expiry_hours);
     token::make_token(&settings::secret(config)?, role, Duration::from_secs(u64::from(hours) * 3600), user)
 }

@@ -72,6 +72,8 @@ enum Command {
         /// The file
         file: PathBuf,
     },
+    /// Print the JSON Schema of the configuration file, for editors and programs
+    Schema,
     /// Look at everything that has to be right for the service to run, before and after it is installed
     ///
     /// One line a check, with what to do where something is wrong. Nothing is changed. As root, the checks are made as the
@@ -134,6 +136,10 @@ impl Cli {
     pub fn run(self) -> ExitCode {
         match &self.command {
             Some(Command::CheckConfig { file }) => check_config(file),
+            Some(Command::Schema) => {
+                println!("{:#}", Config::schema());
+                ExitCode::SUCCESS
+            }
             Some(Command::Doctor(doctor)) => doctor.run(self.config.as_deref(), self.mediamtx_config.as_deref()),
             None | Some(Command::Run) => self.with_config(|config| self.serve(config)),
             Some(Command::ListCameras { json }) => report(list::run(*json)),

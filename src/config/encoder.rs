@@ -2,10 +2,12 @@
 
 use std::{fmt, time::Duration};
 
+use serde_json::{Value as Json, json};
+
 use super::{
     section::Section,
     unit::BitRate,
-    value::{Fault, Value, words},
+    value::{Fault, Value, text_form, words},
 };
 use crate::mode::Rate;
 
@@ -94,6 +96,12 @@ impl Value for Level {
     fn valid() -> String {
         "an H.264 level: 1, 1.1, 1.2, 1.3, 2, 2.1, 2.2, 3, 3.1, 3.2, 4, 4.1, 4.2, 5, 5.1, 5.2, 6, 6.1, 6.2".into()
     }
+    fn written(&self) -> Json {
+        self.to_string().into()
+    }
+    fn forms() -> Vec<Json> {
+        vec![json!({ "type": "number", "minimum": 1, "maximum": 6.2 }), text_form("^[1-6]([.][0-3])?$")]
+    }
     fn read(text: &str) -> Result<Self, Fault> {
         let tenths = (f64::read(text)? * 10.0).round();
         match tenths {
@@ -125,6 +133,15 @@ impl Gop {
 impl Value for Gop {
     fn valid() -> String {
         "a time from 100ms to 60s such as 2s, or a number of frames from 1 to 10000".into()
+    }
+    fn written(&self) -> Json {
+        match self {
+            Self::Time(time) => time.written(),
+            Self::Frames(frames) => (*frames).into(),
+        }
+    }
+    fn forms() -> Vec<Json> {
+        [vec![json!({ "type": "integer", "minimum": 1, "maximum": 10_000 })], Duration::forms().split_off(1)].concat()
     }
     fn read(text: &str) -> Result<Self, Fault> {
         if let Ok(frames) = u32::read(text) {

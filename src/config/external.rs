@@ -2,9 +2,11 @@
 
 use std::{fmt, net::IpAddr, time::Duration};
 
+use serde_json::Value as Json;
+
 use super::{
     section::Section,
-    value::{Fault, Value},
+    value::{Fault, Value, text_form},
 };
 
 /// Seconds that a scan may take at most.
@@ -64,6 +66,12 @@ impl fmt::Display for Network {
 impl Value for Network {
     fn valid() -> String {
         "a network of at most 4096 addresses (IPv4 /20, IPv6 /116), such as 192.168.42.0/24".into()
+    }
+    fn written(&self) -> Json {
+        self.to_string().into()
+    }
+    fn forms() -> Vec<Json> {
+        vec![text_form("^[0-9a-fA-F:.]+/[0-9]{1,3}$")]
     }
     fn read(text: &str) -> Result<Self, Fault> {
         let (address, prefix) = text.split_once('/').ok_or(Fault::Type)?;

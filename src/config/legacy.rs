@@ -3,6 +3,8 @@
 //! The tree is brought to today's spelling here, so that no section needs to know its past. Messages keep the spelling
 //! of the file.
 
+use serde_json::{Value as Json, json};
+
 use super::{
     document::{Data, Entry, Node},
     problem::Diagnostic,
@@ -46,6 +48,36 @@ const REMOVED: &[(&str, &str)] = &[
     ("mediamtx.api_url", "was removed; write mediamtx.host and mediamtx.api_port instead"),
     ("mediamtx.api_timeout", "was removed; write mediamtx.host and mediamtx.api_port instead"),
 ];
+
+/// Adds what is accepted of earlier versions to the schema of today's keys, as outdated.
+pub(super) fn describe(schema: &mut Json) {
+    for (path, why) in MEANINGLESS {
+        place(schema, path, json!({ "deprecated": true, "description": why }));
+    }
+    for (old, new) in MOVED {
+        let pointer = |path: &str| format!("/properties/{}", path.replace('.', "/properties/"));
+        let Some(mut today) = schema.pointer(&pointer(new)).cloned() else { continue };
+        today["deprecated"] = true.into();
+        today["description"] = format!("an earlier spelling of {new}").into();
+        if let Some(fields) = today.as_object_mut() {
+            // Where nobody wrote it, it stands for nothing.
+            fields.remove("default");
+        }
+        place(schema, old, today);
+    }
+    schema["properties"]["mediamtx"]["properties"]["codec"]["deprecated"] = true.into();
+}
+
+/// Puts `what` at a path whose last part may stand for any ending.
+fn place(schema: &mut Json, path: &str, what: Json) {
+    let (section, key) = path.rsplit_once('.').unwrap_or(("", path));
+    let within = section.split('.').filter(|part| !part.is_empty());
+    let section = within.fold(schema, |inner, part| &mut inner["properties"][part]);
+    match key.strip_suffix('*') {
+        Some(start) => section["patternProperties"][format!("^{start}")] = what,
+        None => section["properties"][key] = what,
+    }
+}
 
 /// Rewrites `root` to today's keys.
 pub(super) fn modernise(root: &mut Node, problems: &mut Vec<Diagnostic>, warnings: &mut Vec<Diagnostic>) {

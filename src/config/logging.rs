@@ -66,12 +66,8 @@ impl Default for Logging {
 impl Logging {
     pub(super) fn read(&mut self, s: &mut Section<'_>) {
         s.value("level", &mut self.level);
-        if s.text("format").is_some_and(|text| text.contains("%(")) {
-            s.known(&["format"]);
-            s.warn("format", "has no meaning: lines have a fixed shape, human or json; human is used");
-        } else {
-            s.value("format", &mut self.format);
-        }
+        let instead = "has no meaning: lines have a fixed shape, human or json; human is used";
+        s.value_unless("format", &mut self.format, "%(", instead);
         s.value("file_enabled", &mut self.file_enabled);
         s.value("file_path", &mut self.file_path);
         s.number("max_file_size", &mut self.max_file_size, ByteSize(1_000)..=ByteSize(100_000_000_000));

@@ -19,6 +19,7 @@ mod mediamtx;
 mod problem;
 mod recording;
 mod rtsp;
+mod schema;
 mod section;
 mod security;
 mod server;

@@ -5,9 +5,12 @@
 
 use std::{collections::BTreeMap, fmt::Display, ops::RangeInclusive, path::PathBuf, time::Duration};
 
+use serde_json::Value as Json;
+
 use super::{
     document::{Data, Entry, Node},
     problem::{Diagnostic, Place},
+    schema::{self, Outline},
     unused,
     value::{Fault, Value},
 };
@@ -25,6 +28,8 @@ pub(super) struct Findings {
     pub recordings: Vec<Setting<PathBuf>>,
     /// Every file that has to be there when the service starts.
     pub files: Vec<Setting<PathBuf>>,
+    /// Whether the keys are asked for to be described (`schema`), and nothing is read.
+    pub describing: bool,
 }
 
 /// A value with the key and place it comes from.
@@ -40,29 +45,32 @@ pub(super) struct Section<'a> {
     entries: &'a [Entry],
     asked: Vec<&'static str>,
     findings: &'a mut Findings,
+    outline: Outline,
 }
 
 impl<'a> Section<'a> {
     /// Lets `fill` ask `node` for its keys, then complains about the keys nobody asked for. Does not call `fill` where
-    /// there is no section.
-    pub fn walk(node: &Node, path: &str, findings: &mut Findings, fill: impl FnOnce(&mut Section<'_>)) {
+    /// there is no section. Gives what was asked for, where that is to be described.
+    pub fn walk(node: &Node, path: &str, findings: &mut Findings, fill: impl FnOnce(&mut Section<'_>)) -> Outline {
         let entries: &[Entry] = match &node.data {
             Data::Map(entries) => entries,
             Data::Null => &[],
-            Data::Faulty => return,
+            Data::Faulty => return Outline::default(),
             Data::Text(_) | Data::List(_) => {
                 let problem = Diagnostic::new(&node.place, path, "has the wrong type").found(node.describe());
                 findings.problems.push(problem.valid("a section: indented lines of \"key: value\""));
-                return;
+                return Outline::default();
             }
         };
         let place = node.place.clone();
-        let mut section = Section { path: path.into(), place, entries, asked: Vec::new(), findings };
+        let outline = Outline::default();
+        let mut section = Section { path: path.into(), place, entries, asked: Vec::new(), findings, outline };
         fill(&mut section);
         section.complain_of_unknown_keys();
+        section.outline
     }
 
-    fn complain_of_unknown_keys(self) {
+    fn complain_of_unknown_keys(&mut self) {
         for entry in self.entries.iter().filter(|entry| !self.asked.contains(&entry.key.as_str())) {
             let problem = Diagnostic::new(&entry.place, &entry.written, "unknown key");
             let problem = problem.found(format!("\"{}\"", entry.key)).valid(self.asked.join(", "));
@@ -98,6 +106,7 @@ impl<'a> Section<'a> {
     ) {
         let valid = format!("{}, from {} to {}", T::valid(), range.start(), range.end());
         self.bounded(key, target, |value| range.contains(value), valid);
+        self.outline.limit(key, &range.start().written(), &range.end().written());
     }
 
     /// A time between two bounds in seconds, both allowed.
@@ -105,6 +114,7 @@ impl<'a> Section<'a> {
         let valid = format!("{}, from {}s to {}s", Duration::valid(), seconds.start(), seconds.end());
         let range = Duration::from_secs(*seconds.start())..=Duration::from_secs(*seconds.end());
         self.bounded(key, target, |value| range.contains(value), valid);
+        self.outline.limit(key, &(*seconds.start()).into(), &(*seconds.end()).into());
     }
 
     /// A scalar that has to pass a test; `valid` says which.
@@ -115,9 +125,28 @@ impl<'a> Section<'a> {
         accepts: impl Fn(&T) -> bool,
         valid: String,
     ) {
+        self.describe(key, || schema::scalar::<T>(target, &valid));
         let Some(entry) = self.entry(key) else { return };
         if let Some(value) = self.scalar(&entry.node, &entry.written, accepts, &valid) {
             self.set(entry, target, value);
+        }
+    }
+
+    /// As [`Section::value`]; a text with `mark` in it is of earlier versions, and means nothing any more.
+    pub fn value_unless<T: Value>(&mut self, key: &'static str, target: &mut T, mark: &str, instead: &str) {
+        if self.text(key).is_some_and(|text| text.contains(mark)) {
+            self.known(&[key]);
+            self.warn(key, instead);
+        } else {
+            self.value(key, target);
+            self.outline.or_text_with(key, mark);
+        }
+    }
+
+    /// Notes what may stand at `key`, where somebody wants to know.
+    fn describe(&mut self, key: &'static str, schema: impl FnOnce() -> Json) {
+        if self.findings.describing {
+            self.outline.add(key, schema());
         }
     }
 
@@ -133,6 +162,7 @@ impl<'a> Section<'a> {
 
     /// A list of scalars.
     pub fn list<T: Value>(&mut self, key: &'static str, target: &mut Vec<T>) {
+        self.describe(key, || schema::list(target));
         let Some(entry) = self.entry(key) else { return };
         let Some(nodes) = self.nodes(entry) else { return };
         let item = |(index, node)| self.scalar(node, &format!("{}[{index}]", entry.written), |_| true, &T::valid());
@@ -173,25 +203,35 @@ impl<'a> Section<'a> {
 
     /// A section in this one. None when it is not there.
     pub fn section(&mut self, key: &'static str, fill: impl FnOnce(&mut Section<'_>)) {
-        if let Some(entry) = self.entry(key) {
-            Section::walk(&entry.node, &entry.written, self.findings, fill);
+        let outline = if let Some(entry) = self.entry(key) {
+            Section::walk(&entry.node, &entry.written, self.findings, fill)
         } else {
             // Read all the same: its ports and folders are checked with their defaults.
             let node = Node { place: Place::Default, data: Data::Null };
-            Section::walk(&node, &self.written(key), self.findings, fill);
-        }
+            Section::walk(&node, &self.written(key), self.findings, fill)
+        };
+        self.describe(key, || outline.section());
     }
 
     /// A section in this one that is only there when it is written.
     pub fn optional<T>(&mut self, key: &'static str, fill: impl FnOnce(&mut Section<'_>) -> T) -> Option<T> {
-        let entry = self.entry(key).filter(|entry| !entry.node.is_null())?;
         let mut value = None;
+        if self.findings.describing {
+            let outline = self.described(|section| value = Some(fill(section)));
+            self.describe(key, || outline.section());
+            return value;
+        }
+        let entry = self.entry(key).filter(|entry| !entry.node.is_null())?;
         Section::walk(&entry.node, &entry.written, self.findings, |section| value = Some(fill(section)));
         value
     }
 
     /// A list of sections.
     pub fn sections<T>(&mut self, key: &'static str, mut fill: impl FnMut(&mut Section<'_>) -> T) -> Vec<T> {
+        if self.findings.describing {
+            let outline = self.described(|section| drop(fill(section)));
+            self.describe(key, || outline.list());
+        }
         let Some(nodes) = self.entry(key).and_then(|entry| Some((entry, self.nodes(entry)?))) else {
             return Vec::new();
         };
@@ -207,6 +247,7 @@ impl<'a> Section<'a> {
     /// A section of texts under names that only somebody else can judge.
     pub fn texts(&mut self, key: &'static str) -> BTreeMap<String, String> {
         let mut texts = BTreeMap::new();
+        self.describe(key, schema::texts);
         let Some(entry) = self.entry(key) else { return texts };
         Section::walk(&entry.node, &entry.written, self.findings, |section| {
             for entry in std::mem::take(&mut section.entries) {
@@ -230,6 +271,7 @@ impl<'a> Section<'a> {
 
     /// Complains where `key` is not written.
     pub fn require(&mut self, key: &'static str) {
+        self.outline.require(key);
         if self.find(key).is_none() {
             let problem = Diagnostic::new(&self.place, self.written(key), "is missing");
             self.findings.problems.push(problem);
@@ -254,6 +296,11 @@ impl<'a> Section<'a> {
     pub fn warn(&mut self, key: &'static str, message: impl Into<String>) {
         let warning = self.about(key, message);
         self.findings.warnings.push(warning);
+    }
+
+    /// What `fill` asks of a section that is only there when it is written.
+    fn described(&mut self, fill: impl FnOnce(&mut Section<'_>)) -> Outline {
+        Section::walk(&Node { place: Place::Default, data: Data::Null }, "", self.findings, fill)
     }
 
     fn about(&self, key: &str, message: impl Into<String>) -> Diagnostic {

@@ -2,7 +2,9 @@
 
 use std::{fmt, time::Duration};
 
-use super::value::{Fault, Value};
+use serde_json::{Value as Json, json};
+
+use super::value::{Fault, Value, text_form};
 
 /// A number of bytes. Written as a number, or with B, KB, MB, GB, TB (powers of 1000) or KiB, MiB, GiB, TiB (of 1024).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,6 +23,15 @@ impl fmt::Display for ByteSize {
 impl Value for ByteSize {
     fn valid() -> String {
         "a size in bytes, or with a unit such as 512KiB, 10MB, 4GB".into()
+    }
+    fn written(&self) -> Json {
+        self.to_string().into()
+    }
+    fn forms() -> Vec<Json> {
+        vec![
+            json!({ "type": "number", "minimum": 0 }),
+            text_form("^ *[0-9][0-9._]* *([kKmMgGtT]([iI]?[bB])?|[bB])? *$"),
+        ]
     }
     fn read(text: &str) -> Result<Self, Fault> {
         let (number, unit) = split_unit(text);
@@ -58,6 +69,12 @@ impl Value for BitRate {
     fn valid() -> String {
         "bits per second, such as 2000000, 600k or 2M".into()
     }
+    fn written(&self) -> Json {
+        self.to_string().into()
+    }
+    fn forms() -> Vec<Json> {
+        vec![json!({ "type": "number", "minimum": 0 }), text_form("^ *[0-9][0-9._]* *[kKmM]?(bit/s|bps)? *$")]
+    }
     fn read(text: &str) -> Result<Self, Fault> {
         let (number, unit) = split_unit(text);
         let factor = match unit.trim_end_matches("bit/s").trim_end_matches("bps") {
@@ -75,6 +92,19 @@ impl Value for Duration {
         "a time such as 10s, 500ms, 1h30m, or a number of seconds".into()
     }
     /// A number is seconds; otherwise numbers with ms, s, m, h or d one after another, as Go writes them.
+    fn written(&self) -> Json {
+        match self.as_millis() {
+            0 => json!("0"),
+            millis if millis % 3_600_000 == 0 => format!("{}h", millis / 3_600_000).into(),
+            millis if millis % 1000 == 0 => format!("{}s", millis / 1000).into(),
+            millis => format!("{millis}ms").into(),
+        }
+    }
+    fn forms() -> Vec<Json> {
+        let units = "(us|µs|ms|s|m|min|h|d)";
+        let several = format!("^ *([0-9][0-9._]* *{units} *)+$");
+        vec![json!({ "type": "number", "minimum": 0 }), text_form(&several), text_form("^ *[0-9][0-9._]* *$")]
+    }
     fn read(text: &str) -> Result<Self, Fault> {
         let (mut rest, mut total) = (text.trim(), 0.0);
         if rest.is_empty() {

@@ -6,6 +6,8 @@ use std::{
     path::PathBuf,
 };
 
+use serde_json::{Value as Json, json};
+
 use crate::{
     frame::Codec,
     id::CameraId,
@@ -26,6 +28,10 @@ pub(super) trait Value: Sized + PartialEq {
     /// What is accepted, after "valid:".
     fn valid() -> String;
     fn read(text: &str) -> Result<Self, Fault>;
+    /// What it is written as.
+    fn written(&self) -> Json;
+    /// The forms it may be written in, as JSON schemas of which one must fit.
+    fn forms() -> Vec<Json>;
     /// What an empty value means, if anything.
     fn empty() -> Option<Self> {
         None
@@ -62,10 +68,31 @@ macro_rules! words {
             fn words() -> &'static [&'static str] {
                 &[$($word),+]
             }
+            fn written(&self) -> serde_json::Value {
+                self.to_string().into()
+            }
+            fn forms() -> Vec<serde_json::Value> {
+                $crate::config::value::word_forms(&[$($word),+], &[$($word $(, $old)*),+])
+            }
         }
     };
 }
 pub(super) use words;
+
+/// The forms of `shown` words, which are offered, and of all words that are `taken`, in any case.
+pub(super) fn word_forms(shown: &[&str], taken: &[&str]) -> Vec<Json> {
+    let letter = |c: char| match c.is_ascii_alphabetic() {
+        true => format!("[{}{}]", c.to_ascii_uppercase(), c.to_ascii_lowercase()),
+        false => c.to_string(),
+    };
+    let any_case = taken.iter().map(|word| word.chars().map(letter).collect::<String>()).collect::<Vec<_>>().join("|");
+    vec![json!({ "enum": shown }), json!({ "type": "string", "pattern": format!("^({any_case})$") })]
+}
+
+/// Texts of this form.
+pub(super) fn text_form(pattern: &str) -> Json {
+    json!({ "type": "string", "pattern": pattern })
+}
 
 /// A text that is never shown: `Debug` hides it, and any text is valid, so that no message has to repeat one.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -88,6 +115,13 @@ impl Value for Secret {
     fn valid() -> String {
         "a text".into()
     }
+    /// Nothing: a secret is never shown.
+    fn written(&self) -> Json {
+        "".into()
+    }
+    fn forms() -> Vec<Json> {
+        vec![json!({ "type": ["string", "number"] })]
+    }
     fn read(text: &str) -> Result<Self, Fault> {
         Ok(Self(text.to_owned()))
     }
@@ -102,6 +136,15 @@ macro_rules! whole_numbers {
             fn valid() -> String {
                 "a whole number".into()
             }
+            fn written(&self) -> Json {
+                (*self).into()
+            }
+            fn forms() -> Vec<Json> {
+                vec![
+                    json!({ "type": "integer", "minimum": <$type>::MIN, "maximum": <$type>::MAX }),
+                    text_form("^ *[0-9][0-9_]* *$"),
+                ]
+            }
             fn read(text: &str) -> Result<Self, Fault> {
                 let number: i128 = text.trim().replace('_', "").parse().map_err(|_| Fault::Type)?;
                 number.try_into().map_err(|_| Fault::Range)
@@ -115,6 +158,12 @@ impl Value for f64 {
     fn valid() -> String {
         "a number".into()
     }
+    fn written(&self) -> Json {
+        if self.fract() == 0.0 { (*self as i64).into() } else { (*self).into() }
+    }
+    fn forms() -> Vec<Json> {
+        vec![json!({ "type": "number" }), text_form("^ *-?[0-9]+([.][0-9]*)? *$")]
+    }
     fn read(text: &str) -> Result<Self, Fault> {
         text.trim().parse::<Self>().ok().filter(|number| number.is_finite()).ok_or(Fault::Type)
     }
@@ -123,6 +172,13 @@ impl Value for f64 {
 impl Value for bool {
     fn valid() -> String {
         "true or false".into()
+    }
+    fn written(&self) -> Json {
+        (*self).into()
+    }
+    fn forms() -> Vec<Json> {
+        let words = ["true", "yes", "on", "false", "no", "off"];
+        [vec![json!({ "type": "boolean" })], word_forms(&words, &words)].concat()
     }
     fn read(text: &str) -> Result<Self, Fault> {
         match text.to_lowercase().as_str() {
@@ -140,6 +196,12 @@ impl Value for String {
     fn valid() -> String {
         "a text".into()
     }
+    fn written(&self) -> Json {
+        self.as_str().into()
+    }
+    fn forms() -> Vec<Json> {
+        vec![json!({ "type": ["string", "number", "boolean"] })]
+    }
     fn read(text: &str) -> Result<Self, Fault> {
         Ok(text.to_owned())
     }
@@ -152,6 +214,12 @@ impl Value for PathBuf {
     fn valid() -> String {
         "a path".into()
     }
+    fn written(&self) -> Json {
+        self.display().to_string().into()
+    }
+    fn forms() -> Vec<Json> {
+        vec![json!({ "type": "string", "minLength": 1 })]
+    }
     fn read(text: &str) -> Result<Self, Fault> {
         if text.is_empty() || text.contains('\0') { Err(Fault::Type) } else { Ok(text.into()) }
     }
@@ -161,6 +229,12 @@ impl Value for PathBuf {
 impl<T: Value> Value for Option<T> {
     fn valid() -> String {
         format!("{}, or nothing", T::valid())
+    }
+    fn written(&self) -> Json {
+        self.as_ref().map_or(Json::Null, Value::written)
+    }
+    fn forms() -> Vec<Json> {
+        [T::forms(), vec![json!({ "const": "" })]].concat()
     }
     fn read(text: &str) -> Result<Self, Fault> {
         if text.is_empty() { Ok(None) } else { T::read(text).map(Some) }
@@ -177,6 +251,12 @@ impl Value for IpAddr {
     fn valid() -> String {
         "an IP address of this machine, such as 0.0.0.0 (all), 127.0.0.1 or ::".into()
     }
+    fn written(&self) -> Json {
+        self.to_string().into()
+    }
+    fn forms() -> Vec<Json> {
+        vec![text_form("^(localhost|[0-9]{1,3}([.][0-9]{1,3}){3}|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*)$")]
+    }
     fn read(text: &str) -> Result<Self, Fault> {
         match text {
             "localhost" => Ok(Ipv4Addr::LOCALHOST.into()),
@@ -189,6 +269,12 @@ impl Value for FourCc {
     fn valid() -> String {
         "a V4L2 pixel format of up to four characters, such as YUYV, MJPG, H264".into()
     }
+    fn written(&self) -> Json {
+        self.to_string().into()
+    }
+    fn forms() -> Vec<Json> {
+        vec![text_form("^.{1,4}$")]
+    }
     fn read(text: &str) -> Result<Self, Fault> {
         text.parse().map_err(|_| Fault::Type)
     }
@@ -198,6 +284,12 @@ impl Value for CameraId {
     fn valid() -> String {
         "camera0, camera1, …".into()
     }
+    fn written(&self) -> Json {
+        self.to_string().into()
+    }
+    fn forms() -> Vec<Json> {
+        vec![text_form("^camera[0-9]+$")]
+    }
     fn read(text: &str) -> Result<Self, Fault> {
         text.parse().map_err(|_| Fault::Type)
     }
@@ -206,6 +298,12 @@ impl Value for CameraId {
 impl Value for Codec {
     fn valid() -> String {
         Self::words().join(", ")
+    }
+    fn written(&self) -> Json {
+        self.to_string().to_lowercase().into()
+    }
+    fn forms() -> Vec<Json> {
+        word_forms(Self::words(), Self::words())
     }
     fn read(text: &str) -> Result<Self, Fault> {
         match text.to_lowercase().as_str() {
@@ -222,6 +320,15 @@ impl Value for Codec {
 impl Value for Rate {
     fn valid() -> String {
         "frames per second from 1 to 240, such as 30, 29.97 or 30000/1001".into()
+    }
+    fn written(&self) -> Json {
+        match self.seconds {
+            1 => self.frames.into(),
+            _ => format!("{}/{}", self.frames, self.seconds).into(),
+        }
+    }
+    fn forms() -> Vec<Json> {
+        vec![json!({ "type": "number", "minimum": 1, "maximum": 240 }), text_form("^ *[0-9]+([.][0-9]+|/[0-9]+)? *$")]
     }
     fn read(text: &str) -> Result<Self, Fault> {
         let number = |text: &str| text.trim().parse::<u32>().map_err(|_| Fault::Type);

@@ -1,5 +1,6 @@
 //! What a configuration file may say, and what is said about one that is wrong.
 
+mod reference;
 mod said;
 mod wrong;
 

@@ -81,7 +81,7 @@ impl Case {
     }
 
     /// The environment of the service: of who asks, and what the unit adds.
-    fn environment(&self) -> BTreeMap<String, String> {
+    pub fn environment(&self) -> BTreeMap<String, String> {
         let mut environment: BTreeMap<String, String> = std::env::vars().collect();
         if let Some(unit) = &self.unit {
             environment.extend(unit.environment().0);

@@ -60,6 +60,14 @@ impl Finding {
         Self { status: Status::Skipped, ..Self::ok(check, why) }
     }
 
+    /// One that another doctor printed as JSON.
+    pub fn read(printed: &Value) -> Option<Self> {
+        let text = |field: &str| printed[field].as_str().map(str::to_owned);
+        let all = [Status::Ok, Status::Skipped, Status::Warn, Status::Fail];
+        let status = all.into_iter().find(|status| printed["status"] == status.word().to_lowercase())?;
+        Some(Self { check: text("check")?, status, message: text("message")?, fix: text("fix") })
+    }
+
     /// The same, taken less seriously.
     pub fn softened(self) -> Self {
         Self { status: self.status.min(Status::Warn), ..self }

@@ -51,7 +51,7 @@ fn folder_of(case: &Case, user: &ServiceUser, key: &str, folder: &Path) -> Findi
         Err(why) => Finding::skipped(check, why),
         Ok(None) => Finding::fail(check, format!("{path}: the disk does not answer"), "mount it anew, and see dmesg"),
         Ok(Some(Err(why))) => {
-            let fix = format!("sudo install -d -o {} -g {} {path}", user.uid, user.gid);
+            let fix = format!("sudo install -d -o {} -g {} {path}", user.name, user.gid);
             Finding::fail(check, format!("{path}: {why}, as {}", user.name), fix)
         }
         Ok(Some(Ok(None))) => Finding::ok(check, format!("{path} is not there yet; the service makes it")),

@@ -1,5 +1,10 @@
 //! GStreamer: its version, the elements of the launch files, and encoders that really encode. All as the service's user.
 
+use std::{
+    process::{Command, Stdio},
+    time::Duration,
+};
+
 use camera_service::{
     app,
     config::{Config, EncoderKind},
@@ -8,7 +13,12 @@ use camera_service::{
     pipeline::Encoders,
 };
 
-use super::{case::Case, finding::Finding};
+use serde_json::Value;
+
+use super::{case::Case, finding::Finding, user::ServiceUser, within};
+
+/// How long reading all plugins and trying all encoders may take.
+const TRIALS: Duration = Duration::from_secs(180);
 
 /// The oldest GStreamer that has what the launch files use.
 const OLDEST: (u32, u32) = (1, 20);
@@ -25,7 +35,35 @@ pub fn look(case: &Case) -> Vec<Finding> {
     let Some(config) = case.config() else {
         return vec![Finding::skipped("media", "the configuration cannot be read; that comes first")];
     };
-    case.as_service(|| examine(config)).unwrap_or_else(|why| vec![Finding::skipped("media", why)])
+    match case.other_user() {
+        None => examine(config),
+        Some(user) => match case.as_service(|| apart(case, user)) {
+            Ok(Ok(found)) => found,
+            Ok(Err(reason)) => {
+                vec![Finding::fail("media", reason, "the service's user has to be able to run this program")]
+            }
+            Err(why) => vec![Finding::skipped("media", why)],
+        },
+    }
+}
+
+/// What a doctor of its own finds, which is the service's user in the service's environment: where GStreamer looks for
+/// plugins, and keeps the list of them, is in variables. Error: there is none, for people.
+fn apart(case: &Case, user: &ServiceUser) -> Result<Vec<Finding>, String> {
+    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    let mut command = Command::new(&program);
+    command.args(["doctor", "--json", "--only", "media", "--user", &user.name]);
+    for (option, file) in [("--config", &case.file), ("--unit", &case.unit.as_ref().map(|unit| unit.file.clone()))] {
+        if let Some(file) = file {
+            command.arg(option).arg(file);
+        }
+    }
+    command.envs(case.environment()).env("HOME", &user.home).stdin(Stdio::null()).stderr(Stdio::null());
+    let output = within(TRIALS, move || command.output());
+    let output = output.ok_or("GStreamer does not come to an end")?;
+    let output = output.map_err(|error| format!("{} cannot run {}: {error}", user.name, program.display()))?;
+    let report: Value = serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())?;
+    Ok(report["checks"].as_array().into_iter().flatten().filter_map(Finding::read).collect())
 }
 
 fn examine(config: &Config) -> Vec<Finding> {

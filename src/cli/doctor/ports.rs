@@ -16,6 +16,10 @@ use super::{case::Case, finding::Finding};
 /// The name of our own processes.
 const OURS: &str = "camera-service";
 
+/// The setting of a unit that gives privileges, and the one that ports below 1024 need (capabilities(7)).
+const AMBIENT: &str = "AmbientCapabilities";
+const PRIVILEGE: &str = "CAP_NET_BIND_SERVICE";
+
 /// The checks.
 pub fn look(case: &Case) -> Vec<Finding> {
     match case.config() {
@@ -35,7 +39,7 @@ fn port(case: &Case, listener: &Listener) -> Finding {
         Ok(Ok(())) => return Finding::ok(check, format!("{address} is free")),
         Ok(Err(error)) => error,
     };
-    match holder(address.port()) {
+    match holder(*address) {
         Some(Some(holder)) if holder.name == OURS => {
             Finding::ok(check, format!("{address} is this service's own (pid {})", holder.pid))
         }
@@ -49,6 +53,10 @@ fn port(case: &Case, listener: &Listener) -> Finding {
             format!("{address} is taken, by whom only root can see"),
             format!("run as root; if it is not this service: stop it, or set {key}"),
         ),
+        // The address is this machine's, so it is the port that needs a privilege.
+        None if is_given(case) && try_to_listen((address.ip(), 0).into()).is_ok() => {
+            Finding::ok(check, format!("{address} is free, and the unit gives {PRIVILEGE}"))
+        }
         // Nobody listens: the address is not of this machine, or the port needs a privilege.
         None => Finding::fail(
             check,
@@ -56,6 +64,11 @@ fn port(case: &Case, listener: &Listener) -> Finding {
             format!("set {key} to a port from 1024 on, and its address to one of this machine"),
         ),
     }
+}
+
+/// Whether the unit gives the privilege that the first ports need.
+fn is_given(case: &Case) -> bool {
+    case.unit.as_ref().is_some_and(|unit| unit.list(AMBIENT).iter().any(|it| it == PRIVILEGE))
 }
 
 fn try_to_listen(address: SocketAddr) -> Result<()> {
@@ -72,13 +85,17 @@ pub struct Holder {
     pub name: String,
 }
 
-/// Who listens on a port: nobody; or somebody, as far as /proc shows it.
-pub fn holder(port: u16) -> Option<Option<Holder>> {
+/// Who listens at an address: nobody; or somebody, as far as /proc shows it.
+pub fn holder(address: SocketAddr) -> Option<Option<Holder>> {
+    let clashes = |other: SocketAddr| {
+        let everywhere = other.ip().is_unspecified() || address.ip().is_unspecified();
+        other.port() == address.port() && (everywhere || other.ip().to_canonical() == address.ip().to_canonical())
+    };
     let sockets: Vec<u64> = [tcp(), tcp6()]
         .into_iter()
         .flatten()
         .flatten()
-        .filter(|socket| socket.state == TcpState::Listen && socket.local_address.port() == port)
+        .filter(|socket| socket.state == TcpState::Listen && clashes(socket.local_address))
         .map(|socket| socket.inode)
         .collect();
     if sockets.is_empty() {

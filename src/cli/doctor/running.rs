@@ -30,8 +30,8 @@ pub fn look(case: &Case) -> Vec<Finding> {
         return vec![Finding::skipped("running", "the configuration cannot be read; that comes first")];
     };
     let listeners = app::listeners(config);
-    let someone =
-        listeners.iter().any(|listener| listener.address.port() != 0 && holder(listener.address.port()).is_some());
+    let is_served = |listener: &Listener| listener.address.port() != 0 && holder(listener.address).is_some();
+    let someone = listeners.iter().any(is_served);
     if !someone {
         let message = "the service does not run: nobody listens on its ports";
         return vec![match case.has_to_run {

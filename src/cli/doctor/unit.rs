@@ -127,7 +127,7 @@ fn places(unit: &Unit) -> Vec<Finding> {
 /// What systemd says of it.
 fn state(case: &Case) -> Vec<Finding> {
     const CHECK: &str = "unit.state";
-    let asked = ["show", NAME, "--property=ActiveState,SubState,Result,NRestarts,NeedDaemonReload"];
+    let asked = ["show", NAME, "--property=ActiveState,SubState,Result,NRestarts,NeedDaemonReload,UnitFileState"];
     let Some(told) = output("systemctl", &asked).filter(|_| Path::new("/run/systemd/system").exists()) else {
         return vec![Finding::skipped(CHECK, "systemd does not run here, or does not answer")];
     };
@@ -139,6 +139,10 @@ fn state(case: &Case) -> Vec<Finding> {
     if value("NeedDaemonReload") == "yes" {
         let message = "its files have changed since systemd read them";
         found.push(Finding::warn("unit.reload", message, "sudo systemctl daemon-reload, then restart the service"));
+    }
+    if value("UnitFileState") == "disabled" {
+        let message = "it does not start with the machine";
+        found.push(Finding::warn("unit.enabled", message, format!("sudo systemctl enable {NAME}")));
     }
     let journal = format!("journalctl -u {NAME} -n 50 says why");
     let restarts = value("NRestarts");

@@ -4,7 +4,7 @@
 //! that root started becomes the service's user, for good, and what it does is judged by the kernel as for the service: modes,
 //! groups, access lists, read-only mounts.
 
-use std::{ffi::CString, thread};
+use std::{ffi::CString, path::PathBuf, thread};
 
 use camera_service::config::Config;
 use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
@@ -30,6 +30,8 @@ pub struct ServiceUser {
     pub gid: u32,
     /// All its groups.
     pub groups: Vec<u32>,
+    /// Its home.
+    pub home: PathBuf,
 }
 
 impl ServiceUser {
@@ -38,7 +40,8 @@ impl ServiceUser {
         let uid = geteuid().as_raw();
         let named = User::from_uid(Uid::from_raw(uid)).ok().flatten();
         let groups = getgroups().unwrap_or_default().iter().map(|group| group.as_raw()).collect();
-        Self { name: named.map_or_else(|| uid.to_string(), |user| user.name), uid, gid: getegid().as_raw(), groups }
+        let (name, home) = named.map(|user| (user.name, user.dir)).unwrap_or_else(|| (uid.to_string(), "/".into()));
+        Self { name, uid, gid: getegid().as_raw(), groups, home }
     }
 
     /// The user of this name or number, with the group and the groups that its unit adds.
@@ -56,7 +59,7 @@ impl ServiceUser {
         for group in more {
             groups.push(group_number(group)?);
         }
-        Ok(Self { name: user.name, uid: user.uid.as_raw(), gid, groups })
+        Ok(Self { name: user.name, uid: user.uid.as_raw(), gid, groups, home: user.dir })
     }
 
     fn is_in(&self, group: &str) -> Option<bool> {
@@ -80,6 +83,11 @@ pub fn name_of(uid: u32) -> String {
 }
 
 impl Case {
+    /// The service's user, where that is somebody else than who asks.
+    pub fn other_user(&self) -> Option<&ServiceUser> {
+        self.user.as_ref().ok().filter(|user| user.uid != geteuid().as_raw())
+    }
+
     /// What `work` gives when the service's user does it. Error: why nobody can do it as that user here.
     pub fn as_service<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T, String> {
         let user = self.user.as_ref().map_err(|reason| format!("{reason}; that comes first"))?;

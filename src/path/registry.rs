@@ -189,7 +189,7 @@ impl Paths {
                     if let Some(request) = entry.settings.auto_record
                         && entry.keeper.is_none()
                     {
-                        entry.keeper = Some(auto_record::spawn(self, name, entry.status.clone(), request));
+                        entry.keeper = Some(Keeper::spawn(self, name, entry.status.clone(), request, None));
                     }
                     (entry.inbox.clone(), entry.settings.clone())
                 }

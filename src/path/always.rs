@@ -59,8 +59,14 @@ struct Kitchen {
     filling: Filling,
     encoders: Arc<Encoders>,
     launch: LaunchFiles,
-    /// The one that was made last, and for which size.
-    made: Arc<tokio::sync::Mutex<Option<((u32, u32), Arc<Clip>)>>>,
+    /// The one that was made last.
+    made: Arc<tokio::sync::Mutex<Option<Made>>>,
+}
+
+/// A clip, and for which size it was made.
+struct Made {
+    size: (u32, u32),
+    clip: Arc<Clip>,
 }
 
 impl Always {
@@ -158,8 +164,8 @@ impl Kitchen {
     async fn clip(&self, path: &str, size: (u32, u32)) -> Result<Arc<Clip>> {
         // Held while one is made: a path has one filler at a time, and the next one takes it over.
         let mut made = self.made.lock().await;
-        if let Some((_, clip)) = made.as_ref().filter(|(of, _)| *of == size) {
-            return Ok(Arc::clone(clip));
+        if let Some(made) = made.as_ref().filter(|made| made.size == size) {
+            return Ok(Arc::clone(&made.clip));
         }
         let (own, path) = (self.clone(), path.to_owned());
         let clip = spawn_blocking(move || {
@@ -172,7 +178,7 @@ impl Kitchen {
         });
         let clip = clip.await.map_err(|error| Error::with_source(Kind::Internal, "no filler was made", error))?;
         let clip = Arc::new(clip?);
-        *made = Some((size, Arc::clone(&clip)));
+        *made = Some(Made { size, clip: Arc::clone(&clip) });
         Ok(clip)
     }
 }

@@ -59,11 +59,11 @@ struct Kitchen {
     filling: Filling,
     encoders: Arc<Encoders>,
     launch: LaunchFiles,
-    /// The one that was made last, and for which size.
+    /// The one that was made last.
     made: Arc<tokio::sync::Mutex<Option<Made>>>,
 }
 
-/// A clip, and the size it was made for.
+/// A clip, and for which size it was made.
 struct Made {
     size: (u32, u32),
     clip: Arc<Clip>,

@@ -97,12 +97,14 @@ impl Clip {
     }
 
     fn new(frames: Vec<Frame>, format: Format) -> Result<Self> {
-        let (Some(begin), Some(end)) = (frames.first().map(|first| first.pts), frames.last().map(|last| last.pts))
-        else {
+        let Some(begin) = frames.first().map(|first| first.pts) else {
             return Err(Error::dependency("filler", "it has no picture"));
         };
+        // By when they are shown: that is even also where decoding begins early, for B-frames.
+        let shown = || frames.iter().map(|frame| frame.shown);
+        let lasts = shown().max().unwrap_or_default().saturating_sub(shown().min().unwrap_or_default());
         let interval = match u32::try_from(frames.len() - 1) {
-            Ok(intervals @ 1..) => (end - begin) / intervals,
+            Ok(intervals @ 1..) => lasts / intervals,
             _ => Duration::from_secs(1),
         };
         let frames = frames.into_iter().map(|frame| ClipFrame {
@@ -111,7 +113,7 @@ impl Clip {
             key: frame.key,
             data: frame.data,
         });
-        Ok(Self { format, frames: frames.collect(), length: end - begin + interval })
+        Ok(Self { format, frames: frames.collect(), length: lasts + interval })
     }
 }
 

@@ -77,6 +77,10 @@ async fn a_path_without_a_stream_is_listed_and_is_not_ready() {
     let paths = get(&service, "/paths/list").await;
     assert_eq!((&paths["itemCount"], &paths["items"][0]["name"]), (&json!(1), &json!("studio")));
     assert_eq!((&paths["items"][0]["source"], &paths["items"][0]["readers"]), (&Value::Null, &json!([])));
+    for (name, status) in [("studio", "404"), ("nobody", "400")] {
+        let refusal = ffprobe(&service.url(name), &["-rtsp_transport", "tcp"]).await.unwrap_err();
+        assert!(refusal.contains(status), "{name}: {refusal}");
+    }
     let configured = get(&service, "/config/paths/list").await;
     let names: Vec<_> = configured["items"].as_array().unwrap().iter().map(|path| path["name"].clone()).collect();
     assert_eq!(names, ["studio", "~^cam"]);

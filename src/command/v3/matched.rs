@@ -28,8 +28,8 @@ const UNUSED: Duration = Duration::from_secs(30);
 /// Somebody wants a path that is not there, or that has no stream.
 pub async fn missing(gateway: &Arc<Gateway>, name: &str, publishes: bool) -> Visit {
     let conf = present(gateway);
-    let Ok(found) = conf.find(name) else { return Visit::Asked };
-    let Some(set) = conf.path(&found.conf_name) else { return Visit::Asked };
+    let Ok(found) = conf.find(name) else { return Visit::Unknown };
+    let Some(set) = conf.path(&found.conf_name) else { return Visit::Unknown };
     if !publishes {
         let key = if set.text("source") == "redirect" { "sourceRedirect" } else { "fallback" };
         if !set.text(key).is_empty() {

@@ -6,6 +6,7 @@
 use std::{
     collections::HashMap,
     ffi::CStr,
+    net::SocketAddr,
     sync::{Arc, OnceLock, Weak},
 };
 
@@ -23,7 +24,7 @@ use gst_rtsp_server::{RTSPContext, prelude::*, subclass::prelude::*};
 use super::{
     client::query,
     lock,
-    publish::{Admission, Guest, Proof},
+    publish::{Admission, Guest, Proof, Told},
     server::State,
 };
 use crate::mtx::DigestProof;
@@ -56,26 +57,30 @@ mod imp {
             let (Some(state), URL) = (state, question.as_str()) else { return true };
             let method = method(context);
             let publishes = method == RTSPMethod::ANNOUNCE;
-            state.note_who_asks(context);
-            if method == RTSPMethod::SETUP && state.would_leak(context) {
+            let caller = context.client().and_then(|client| state.connection_of(client));
+            let secure = caller.is_some_and(|(connection, _)| state.note_who_asks(connection, context));
+            if method == RTSPMethod::SETUP && secure && would_leak(context) {
                 return answer(context, RTSPStatusCode::UnsupportedTransport, &[]);
             }
             // Whoever has a session has been asked.
             let asked = publishes
                 || method == RTSPMethod::DESCRIBE
                 || (method == RTSPMethod::SETUP && context.session().is_none());
-            if asked && !state.lets_in(context, publishes) {
+            if let Some(caller) = caller.filter(|_| asked)
+                && !state.lets_in(caller, context, publishes)
+            {
                 return false;
             }
             match method {
-                RTSPMethod::ANNOUNCE => match state.announce(context) {
+                RTSPMethod::ANNOUNCE => match state.announce(caller, context) {
                     RTSPStatusCode::Ok => true,
                     status => answer(context, status, &[]),
                 },
                 RTSPMethod::DESCRIBE => match state.visit(context) {
-                    Some(place) => {
+                    Some(Told::Elsewhere(place)) => {
                         answer(context, RTSPStatusCode::MoveTemporarily, &[(RTSPHeaderField::Location, &place)])
                     }
+                    Some(Told::Unknown) => answer(context, RTSPStatusCode::BadRequest, &[]),
                     None => true,
                 },
                 _ => true,
@@ -99,30 +104,20 @@ impl Door {
 }
 
 impl State {
-    /// Notes the program at the other end, as it calls itself.
-    fn note_who_asks(&self, context: &RTSPContext) {
-        let Some(user_agent) = header(context, RTSPHeaderField::UserAgent) else { return };
-        let connection = context.client().and_then(|client| self.connection_of(client));
+    /// Notes the program at the other end, as it calls itself. Whether it came inside TLS.
+    fn note_who_asks(&self, connection: u64, context: &RTSPContext) -> bool {
+        let user_agent = header(context, RTSPHeaderField::UserAgent);
         let mut connections = lock(&self.connections);
-        if let Some(known) = connection.and_then(|(connection, _)| connections.get_mut(&connection)) {
+        let Some(known) = connections.get_mut(&connection) else { return false };
+        if let Some(user_agent) = user_agent {
             known.user_agent = user_agent;
         }
-    }
-
-    /// Whether what came inside TLS is to leave outside of it: in packets of its own.
-    fn would_leak(&self, context: &RTSPContext) -> bool {
-        let connection = context.client().and_then(|client| self.connection_of(client));
-        let secure = connection.and_then(|(id, _)| lock(&self.connections).get(&id).map(|known| known.secure));
-        let ways = header(context, RTSPHeaderField::Transport).unwrap_or_default();
-        secure == Some(true)
-            && !ways.split(',').all(|way| way.split(';').next().is_some_and(|way| way.trim().ends_with("/TCP")))
+        known.secure
     }
 
     /// Whether whoever asks may have this path; if not, it is answered.
-    fn lets_in(&self, context: &RTSPContext, publishes: bool) -> bool {
-        let Some(publishers) = self.publishers.get() else { return true };
-        let known = context.client().and_then(|client| self.connection_of(client));
-        let (Some((connection, remote)), Some(url)) = (known, context.uri()) else { return true };
+    fn lets_in(&self, (connection, remote): (u64, SocketAddr), context: &RTSPContext, publishes: bool) -> bool {
+        let (Some(publishers), Some(url)) = (self.publishers.get(), context.uri()) else { return true };
         let name = self.path_of(url);
         let kept =
             lock(&self.connections).get(&connection).map(|known| (known.may.contains(&name), known.nonce.clone()));
@@ -156,6 +151,12 @@ impl State {
             }
         }
     }
+}
+
+/// Whether what came inside TLS is to leave outside of it: in packets of its own.
+fn would_leak(context: &RTSPContext) -> bool {
+    let ways = header(context, RTSPHeaderField::Transport).unwrap_or_default();
+    !ways.split(',').all(|way| way.split(';').next().is_some_and(|way| way.trim().ends_with("/TCP")))
 }
 
 /// The name that a request shows, and its password (RFC 7617) or a digest (RFC 2617).

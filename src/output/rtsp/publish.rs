@@ -101,6 +101,16 @@ pub enum Visit {
     Asked,
     /// To go there: to a path of this server (`/name`), or a URL.
     Elsewhere(String),
+    /// Nothing can be there: 400.
+    Unknown,
+}
+
+/// What a reader is told of a path that has no stream.
+pub(super) enum Told {
+    /// To go there, a URL.
+    Elsewhere(String),
+    /// That there is no such path.
+    Unknown,
 }
 
 /// Who publishes on a connection.
@@ -136,13 +146,15 @@ pub(super) fn follow(state: &Arc<State>, connection: u64, client: &RTSPClient) {
 
 impl State {
     /// A stream is about to be announced: what may be published gets a place.
-    pub(super) fn announce(self: &Arc<Self>, context: &RTSPContext) -> RTSPStatusCode {
+    pub(super) fn announce(
+        self: &Arc<Self>,
+        caller: Option<(u64, SocketAddr)>,
+        context: &RTSPContext,
+    ) -> RTSPStatusCode {
         announced();
         let Some(publishers) = self.publishers.get() else { return RTSPStatusCode::MethodNotAllowed };
         let Some(url) = context.uri().map(path) else { return RTSPStatusCode::BadRequest };
-        let Some((connection, remote)) = context.client().and_then(|client| self.connection_of(client)) else {
-            return RTSPStatusCode::ServiceUnavailable;
-        };
+        let Some((connection, remote)) = caller else { return RTSPStatusCode::ServiceUnavailable };
         let name = url.trim_matches('/');
         if let Err(error) = publishers.announced(name, remote) {
             tracing::info!(path = name, %remote, error = error.chain(), "publisher refused");
@@ -162,8 +174,8 @@ impl State {
         RTSPStatusCode::Ok
     }
 
-    /// Somebody wants to read a path. Where to go instead, if anywhere.
-    pub(super) fn visit(&self, context: &RTSPContext) -> Option<String> {
+    /// Somebody wants to read a path. `None`: it is handled as what is there by now.
+    pub(super) fn visit(&self, context: &RTSPContext) -> Option<Told> {
         let url = context.uri()?;
         let name = path(url);
         let publishers =
@@ -174,9 +186,10 @@ impl State {
                 let uri = url.request_uri();
                 let start = uri.find("://").map_or(0, |at| at + 3);
                 let host = uri[start..].find('/').map_or(uri.as_str(), |slash| &uri[..start + slash]);
-                Some(format!("{host}{place}"))
+                Some(Told::Elsewhere(format!("{host}{place}")))
             }
-            Visit::Elsewhere(place) => Some(place),
+            Visit::Elsewhere(place) => Some(Told::Elsewhere(place)),
+            Visit::Unknown => Some(Told::Unknown),
         }
     }
 

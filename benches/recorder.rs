@@ -74,7 +74,7 @@ fn record(format: RecordingFormat, film: &[(bool, Bytes)], times: usize, folder:
     }
     stream.close();
     let file = folder.join(format!("{format}.{}", extension(format)));
-    let target = Target { file: file.clone(), mark: None, format, syncs: Syncs::default() };
+    let target = Target { file: file.clone(), mark: None, format, part: None, syncs: Syncs::default() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let (before, written_before) = (processor(), handed_over());
     let mut segment = Segment::start(target, frames, &LaunchFiles::default(), Bounds::default()).unwrap();

@@ -21,7 +21,7 @@ use camera_service::{
         snapshot::{Caption, SnapshotRequest},
         storage::{NamePattern, Uses},
     },
-    path::{Doors, Folders, Host, Parts, PathSettings, PathStatus, Paths, Publishing, RecordingRequest},
+    path::{Doors, Folders, Host, OwnFolders, Parts, PathSettings, PathStatus, Paths, Publishing, RecordingRequest},
     pipeline::Encoders,
     stream::Limits,
 };
@@ -76,6 +76,7 @@ impl Gateway {
             folders: Folders {
                 recordings: folder.path().into(),
                 fallback: None,
+                own: OwnFolders::default(),
                 doors: Doors::default(),
                 snapshots: folder.path().into(),
                 pattern: NamePattern::default(),
@@ -191,6 +192,8 @@ async fn what_ffmpeg_publishes_is_read_pictured_and_recorded_until_it_leaves() {
             pre_roll: None,
             cut_after: None,
             cut_at: None,
+            part: None,
+            folder: None,
         };
         gateway.paths.start_recording("cam", recording).await.unwrap();
         gateway.frames("cam", 45).await;
@@ -307,7 +310,15 @@ async fn a_film_with_b_frames_is_read_pictured_and_recorded_as_it_is() {
         let moved = stream.newest_gop().iter().any(|frame| frame.shown != frame.pts);
         assert_eq!(moved, b_frames != "0", "{what}");
         let before = gateway.paths.status("cam").unwrap().counters.dropped();
-        let request = RecordingRequest { format, limit: None, pre_roll: None, cut_after: None, cut_at: None };
+        let request = RecordingRequest {
+            format,
+            limit: None,
+            pre_roll: None,
+            cut_after: None,
+            cut_at: None,
+            part: None,
+            folder: None,
+        };
         gateway.paths.start_recording("cam", request).await.unwrap();
         let mut read = pictures(&gateway.url("cam"), &["-rtsp_transport", "tcp"], 45).await.unwrap();
         // ffmpeg makes up the times of the first, while it learns how far pictures are moved.

@@ -42,7 +42,7 @@ use crate::{
         snapshot::{SnapshotFormat, SnapshotRequest},
         storage::{NamePattern, Uses},
     },
-    path::{Doors, Folders, Parts, PathSettings, Paths, RecordingRequest},
+    path::{Doors, Folders, OwnFolders, Parts, PathSettings, Paths, RecordingRequest},
     pipeline::{Encoders, Wanted},
     stream::Limits,
 };
@@ -104,6 +104,7 @@ impl Served {
         let folders = Folders {
             recordings: folder.path().into(),
             fallback: None,
+            own: OwnFolders::default(),
             snapshots: folder.path().into(),
             pattern: NamePattern::default(),
             uses: Uses::default(),
@@ -163,6 +164,8 @@ impl Served {
                     pre_roll: None,
                     cut_after: None,
                     cut_at: None,
+                    part: None,
+                    folder: None,
                 },
             },
             document: rpc::document("ws://localhost").unwrap(),

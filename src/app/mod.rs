@@ -25,10 +25,7 @@ use crate::{
     error::{Error, Kind, Result},
     external,
     media::{self, launch::LaunchFiles},
-    output::{
-        rtsp::RtspServer,
-        storage::{Index, Keeper},
-    },
+    output::{rtsp::RtspServer, storage::Keeper},
     path::{Parts, Paths},
     pipeline::Encoders,
 };
@@ -65,6 +62,7 @@ pub struct App {
     rtsp: Arc<RtspServer>,
     monitor: Option<monitor::Monitor>,
     keepers: Vec<Keeper>,
+    indexes: Indexes,
     camera_task: JoinHandle<()>,
     servers: JoinHandle<()>,
     stopping: CancellationToken,
@@ -130,7 +128,7 @@ impl App {
             discovery,
             paths: paths.clone(),
             folders,
-            indexes,
+            indexes: indexes.clone(),
             contents: Contents::default(),
             retention: hands.retention,
             engine,
@@ -173,6 +171,7 @@ impl App {
             rtsp,
             monitor,
             keepers: hands.keepers,
+            indexes,
             camera_task,
             servers,
             stopping,
@@ -224,8 +223,9 @@ impl App {
             tracing::error!(%error, "the control servers failed");
         }
         // The files are as they stay.
-        let keepers = self.keepers;
-        logged("an index", blocking(move || keepers.into_iter().try_for_each(Keeper::stop)).await);
+        let (first, more) = (self.keepers, self.indexes);
+        let stop = move || first.into_iter().chain(more.keepers()).try_for_each(Keeper::stop);
+        logged("an index", blocking(stop).await);
         tracing::info!("stopped");
     }
 
@@ -293,7 +293,7 @@ impl Hands {
         }
         make_folders_of_recordings(config)?;
         // They read their folders while the encoders are tried.
-        let keepers = indexes.all().map(Index::keep).collect::<Result<_>>()?;
+        let keepers = indexes.all().map(|index| index.keep()).collect::<Result<_>>()?;
         let launch = LaunchFiles::new(config.pipelines_directory.clone());
         let encoders = Encoders::probe(&config.encoder.order, &launch, config.encoder.trial_timeout);
         Ok(Self {

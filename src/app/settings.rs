@@ -19,7 +19,7 @@ use crate::{
         snapshot::SnapshotRequest,
         storage::{NamePattern, Uses},
     },
-    path::{Doors, Folders, PathSettings, Publishing, RecordingRequest, Thresholds},
+    path::{Doors, Folders, OwnFolders, PathSettings, Publishing, RecordingRequest, Thresholds},
     pipeline::Wanted,
     stream::Limits,
 };
@@ -71,7 +71,16 @@ pub(super) fn served(
 }
 
 pub(super) fn allowed(config: &Config) -> v3::Allowed {
-    v3::Allowed { file: config.mediamtx.config_file.clone(), api_hooks: config.mediamtx.api_hooks }
+    v3::Allowed {
+        file: config.mediamtx.config_file.clone(),
+        api_hooks: config.mediamtx.api_hooks,
+        // What is no text stands for no key.
+        environment: std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .filter(|(name, _)| name.starts_with("MTX_"))
+            .collect(),
+        record_folders: config.mediamtx.record_folders.clone(),
+    }
 }
 
 pub(super) fn rtsp(config: &Config) -> RtspSettings {
@@ -123,6 +132,7 @@ pub(super) fn folders(config: &Config) -> Result<Folders> {
     Ok(Folders {
         recordings: config.mediamtx.recordings_path.clone(),
         fallback: config.storage.fallback_path.clone(),
+        own: OwnFolders::default(),
         snapshots: config.mediamtx.snapshots_path.clone(),
         pattern: NamePattern::parse(&config.recording.file_name_pattern)?,
         uses: Uses::default(),
@@ -244,6 +254,8 @@ fn recording(config: &Config) -> RecordingRequest {
         pre_roll: None,
         cut_after: Some(recording.segment_duration).filter(|length| !length.is_zero()),
         cut_at: Some(recording.max_segment_size.0).filter(|bytes| *bytes > 0),
+        part: None,
+        folder: None,
     }
 }
 

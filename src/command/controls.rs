@@ -98,7 +98,7 @@ impl Command for Get {
     type Reply = Controls;
 
     async fn run(params: OneCamera, _: &Caller, gateway: &Gateway) -> Result<Controls> {
-        gateway.refuse_external(&params.device, "camera controls")?;
+        gateway.refuse_other(&params.device, "camera controls")?;
         gateway.cameras.controls(&params.device).await.map(Controls::of)
     }
 }
@@ -132,7 +132,7 @@ impl Command for Set {
     type Reply = ControlsSet;
 
     async fn run(params: SetParams, _: &Caller, gateway: &Gateway) -> Result<ControlsSet> {
-        gateway.refuse_external(&params.device, "camera controls")?;
+        gateway.refuse_other(&params.device, "camera controls")?;
         let wishes = params.wishes()?;
         let (device, set) = gateway.cameras.set_controls(&params.device, wishes).await?;
         let controls = set.into_iter().map(|(name, value)| (name, value.map(Setting::from))).collect();
@@ -151,7 +151,7 @@ impl Command for Reset {
     type Reply = Controls;
 
     async fn run(params: OneCamera, _: &Caller, gateway: &Gateway) -> Result<Controls> {
-        gateway.refuse_external(&params.device, "camera controls")?;
+        gateway.refuse_other(&params.device, "camera controls")?;
         gateway.cameras.reset_controls(&params.device).await.map(Controls::of)
     }
 }

@@ -119,7 +119,8 @@ pub struct Download {
 /// Those of [`open`].
 pub fn download(kind: Kind, asked: &str, caller: &Caller, gateway: &Gateway) -> Result<Download> {
     let name = self::name(kind, asked, caller)?;
-    let folder = &gateway.indexes.with(kind, name.as_str()).place().folder;
+    let index = gateway.indexes.with(kind, name.as_str());
+    let folder = &index.place().folder;
     let read = gateway.folders.uses.read(&folder.join(name.as_str()));
     let read = read.ok_or_else(|| Error::not_found(kind.resource(), name.as_str()))?;
     let opened = storage::open(folder, &name).map_err(|error| kind.named(error))?;

@@ -1,7 +1,12 @@
 //! What commands reach.
 
-use std::{path::Path, sync::Arc, time::Instant};
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
 
+use sha2::{Digest, Sha256};
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
@@ -12,10 +17,10 @@ use super::{
 use crate::{
     camera::{CameraStatus, Cameras, Connection},
     error::{Error, Kind as Failure, Result},
-    external::{Discovery, ExternalStream, Streams},
+    external::{Discovery, Streams},
     output::{
         snapshot::SnapshotRequest,
-        storage::{self, FileName, Index},
+        storage::{self, FileName, Index, Keeper, NamePattern},
     },
     path::{Folders, Paths, Phase, RecordingRequest},
 };
@@ -79,6 +84,12 @@ pub struct Indexes {
     pub snapshots: Index,
     /// Recordings that the first folder did not take.
     pub fallback: Option<Index>,
+    /// Recordings of paths that have a folder of their own, as they became known. The thread of each keeps it true.
+    own: Arc<Mutex<Vec<(Index, Keeper)>>>,
+    /// How names of files are read.
+    pattern: NamePattern,
+    /// Where they are kept over a restart.
+    state: PathBuf,
 }
 
 /// Where RTSP is served.
@@ -103,44 +114,84 @@ impl Indexes {
     /// Those of `folders`, kept in the folder `state`. Nothing is read yet.
     pub fn new(folders: &Folders, state: &Path) -> Self {
         let index = |kind: Kind, folder: &Path, name: &str| {
-            Index::new(storage::Place {
-                folder: folder.to_owned(),
-                extensions: kind.extensions(),
-                pattern: folders.pattern.clone(),
-                films: kind == Kind::Recording,
-                saved: state.join(format!("index-{name}")),
-            })
+            let saved = state.join(format!("index-{name}"));
+            place(kind, folder, folders.pattern.clone(), saved)
         };
         Self {
             recordings: index(Kind::Recording, &folders.recordings, "recordings"),
             snapshots: index(Kind::Snapshot, &folders.snapshots, "snapshots"),
             fallback: folders.fallback.as_ref().map(|folder| index(Kind::Recording, folder, "recordings-fallback")),
+            own: Arc::default(),
+            pattern: folders.pattern.clone(),
+            state: state.to_owned(),
         }
+    }
+
+    /// Knows the recordings in `folder` from now on, too. Error: no thread can be made.
+    pub fn take(&self, folder: &Path) -> Result<()> {
+        let mut own = self.own();
+        if own.iter().any(|(index, _)| index.place().folder == folder) {
+            return Ok(());
+        }
+        let digest = Sha256::digest(folder.as_os_str().as_encoded_bytes());
+        let name: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let saved = self.state.join(format!("index-recordings-{name}"));
+        let index = place(Kind::Recording, folder, self.pattern.clone(), saved);
+        let keeper = index.keep()?;
+        own.push((index, keeper));
+        Ok(())
+    }
+
+    /// Those who keep the indexes that became known.
+    pub fn keepers(&self) -> Vec<Keeper> {
+        self.own().drain(..).map(|(_, keeper)| keeper).collect()
+    }
+
+    fn own(&self) -> MutexGuard<'_, Vec<(Index, Keeper)>> {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn taken(&self) -> Vec<Index> {
+        self.own().iter().map(|(index, _)| index.clone()).collect()
     }
 
     /// Those with files of a kind, the one that new files go to first.
     pub fn of(&self, kind: Kind) -> Vec<Index> {
         match kind {
-            Kind::Recording => [&self.recordings].into_iter().chain(&self.fallback).cloned().collect(),
+            Kind::Recording => {
+                [&self.recordings].into_iter().chain(&self.fallback).cloned().chain(self.taken()).collect()
+            }
             Kind::Snapshot => vec![self.snapshots.clone()],
         }
     }
 
     /// The one that has a file of this name; the one that new files go to first, where none has. Blocks on the disk.
-    pub fn with(&self, kind: Kind, name: &str) -> &Index {
+    pub fn with(&self, kind: Kind, name: &str) -> Index {
         let has =
             |index: &Index| FileName::parse(name).is_ok() && index.place().folder.join(name).symlink_metadata().is_ok();
-        match (kind, &self.fallback) {
-            (Kind::Recording, Some(fallback)) if !has(&self.recordings) && has(fallback) => fallback,
-            (Kind::Recording, _) => &self.recordings,
-            (Kind::Snapshot, _) => &self.snapshots,
+        let first = if kind == Kind::Snapshot { &self.snapshots } else { &self.recordings };
+        match self.of(kind) {
+            several if several.len() > 1 => several.into_iter().find(has),
+            _ => None,
         }
+        .unwrap_or_else(|| first.clone())
     }
 
-    /// All of them.
-    pub fn all(&self) -> impl Iterator<Item = &Index> {
-        [&self.recordings, &self.snapshots].into_iter().chain(&self.fallback)
+    /// All of them: of recordings, of snapshots, and of more recordings.
+    pub fn all(&self) -> impl Iterator<Item = Index> {
+        let configured = [&self.recordings, &self.snapshots].into_iter().chain(&self.fallback);
+        configured.cloned().chain(self.taken())
     }
+}
+
+fn place(kind: Kind, folder: &Path, pattern: NamePattern, saved: PathBuf) -> Index {
+    Index::new(storage::Place {
+        folder: folder.to_owned(),
+        extensions: kind.extensions(),
+        pattern,
+        films: kind == Kind::Recording,
+        saved,
+    })
 }
 
 impl Gateway {
@@ -150,40 +201,42 @@ impl Gateway {
         format!("rtsp://{host}:{}/{name}", self.rtsp.port)
     }
 
-    /// The name of what `device` means: a camera, as [`Cameras::find`] knows it, or an external stream. Error: neither.
+    /// The name of what `device` means: a camera, as [`Cameras::find`] knows it, or a path of another kind: an external
+    /// stream, or one of the MediaMTX API's. Error: none of them.
     pub fn find(&self, device: &str) -> Result<String> {
-        match self.external.find(device) {
-            Some(stream) => Ok(stream.name),
-            None => self.cameras.find(device),
-        }
+        self.cameras.find(device).or_else(|unknown| match self.paths.status(device) {
+            Ok(path) => Ok(path.name),
+            Err(_) => Err(unknown),
+        })
     }
 
-    /// What `device` means, as a camera is described. Error: neither a camera nor an external stream.
+    /// What `device` means, as a camera is described. Error: neither a camera nor a path.
     pub fn source(&self, device: &str) -> Result<CameraStatus> {
-        match self.external.find(device) {
-            Some(stream) => Ok(self.describe(stream)),
-            None => self.cameras.status(device),
-        }
+        self.cameras.status(device).or_else(|unknown| match self.paths.status(device) {
+            Ok(path) => Ok(self.describe(path.name)),
+            Err(_) => Err(unknown),
+        })
     }
 
-    /// Refuses what only a camera has, such as `feature`, where `device` means an external stream.
-    pub fn refuse_external(&self, device: &str, feature: &str) -> Result<()> {
-        match self.external.find(device) {
-            Some(stream) => {
-                let message =
-                    format!("\"{}\" is a stream of another machine, which has no {feature} here", stream.name);
-                Err(Error::new(Failure::Unsupported { feature: feature.into() }, message))
-            }
-            None => Ok(()),
+    /// Refuses what only a camera has, such as `feature`, where `device` means a path that is none.
+    pub fn refuse_other(&self, device: &str, feature: &str) -> Result<()> {
+        if self.cameras.find(device).is_ok() || self.paths.status(device).is_err() {
+            return Ok(());
         }
+        let what = match self.external.find(device) {
+            Some(_) => "a stream of another machine",
+            None => "a path and no camera",
+        };
+        let message = format!("\"{device}\" is {what}, which has no {feature} here");
+        Err(Error::new(Failure::Unsupported { feature: feature.into() }, message))
     }
 
-    fn describe(&self, stream: ExternalStream) -> CameraStatus {
-        let path = self.paths.status(&stream.name).ok();
+    fn describe(&self, name: String) -> CameraStatus {
+        let path = self.paths.status(&name).ok();
         let trouble = path.filter(|path| !matches!(path.phase, Phase::Streaming(_))).and_then(|path| path.trouble);
         CameraStatus {
-            device: stream.name.clone(),
-            name: stream.name,
+            device: name.clone(),
+            name,
             connection: trouble.map_or(Connection::Connected, Connection::Error),
             hardware: None,
             capture: None,
@@ -192,7 +245,7 @@ impl Gateway {
 
     /// Every external stream, as a camera is seen: for those who are told when one changes.
     pub fn external_views(&self) -> Vec<View> {
-        let streams = self.external.list().into_iter().map(|stream| self.describe(stream));
+        let streams = self.external.list().into_iter().map(|stream| self.describe(stream.name));
         streams.map(|stream| View::new(&stream, self.paths.status(&stream.device).ok().as_ref())).collect()
     }
 
@@ -208,7 +261,7 @@ impl Gateway {
     /// A question to the disk that broke off.
     pub(super) async fn index_with(&self, kind: Kind, name: &str) -> Result<Index> {
         let (indexes, name) = (self.indexes.clone(), name.to_owned());
-        on_disk(move || Ok(indexes.with(kind, &name).clone())).await
+        on_disk(move || Ok(indexes.with(kind, &name))).await
     }
 
     /// Where new files of a kind go.

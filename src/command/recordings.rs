@@ -11,6 +11,7 @@ use super::{
     cameras::OneCamera,
     files::Kind,
     streams::hundredths,
+    v3,
 };
 use crate::{error::Result, output::recorder::RecordingFormat, path::RecordingRequest};
 
@@ -98,6 +99,7 @@ impl Command for Start {
             format: params.format.map_or(configured.format, Into::into),
             limit: [asked, configured.limit].into_iter().flatten().min(),
             pre_roll: params.pre_roll.map(|Within(seconds)| Duration::from_secs(seconds.into())),
+            folder: v3::known_place(gateway, &device),
             ..configured
         };
         let recording = gateway.paths.start_recording(&device, request).await?;

@@ -41,6 +41,8 @@ pub struct MediaMtx {
     pub api_hooks: bool,
     /// A configuration file of MediaMTX's, read beside this one and again whenever it changes. Read only.
     pub config_file: Option<PathBuf>,
+    /// Folders in or below which a `recordPath` may lead that is set over the API.
+    pub record_folders: Vec<PathBuf>,
     /// Folder of the recordings.
     pub recordings_path: PathBuf,
     /// Folder of the snapshots.
@@ -66,6 +68,7 @@ impl Default for MediaMtx {
             hls_port: 8888,
             api_hooks: false,
             config_file: None,
+            record_folders: Vec::new(),
             recordings_path: state.join("recordings"),
             snapshots_path: state.join("snapshots"),
         }
@@ -91,6 +94,7 @@ impl MediaMtx {
         s.port("hls_port", &mut self.hls_port);
         s.value("api_hooks", &mut self.api_hooks);
         s.value("config_file", &mut self.config_file);
+        s.list("record_folders", &mut self.record_folders);
         s.value("recordings_path", &mut self.recordings_path);
         s.records_to("recordings_path", self.recordings_path.clone());
         s.folder("snapshots_path", &mut self.snapshots_path);

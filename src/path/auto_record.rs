@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use tokio::{sync::watch, time::sleep};
+use tokio::{sync::watch, task::JoinHandle, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{PathStatus, Paths, RecordingRequest, recordings::Ended};
@@ -14,17 +14,45 @@ use crate::error::{Error, Kind};
 /// The pause before a recording that could not be written is tried again: a disk that is full may get room.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// Records `name` so until no more recordings are begun, the path is gone, or the token is cancelled. What is being
-/// recorded then goes on.
-pub(super) fn spawn(
-    paths: &Paths,
-    name: &str,
-    status: watch::Receiver<PathStatus>,
-    request: RecordingRequest,
-) -> CancellationToken {
-    let over = paths.closing().child_token();
-    tokio::spawn(record(paths.clone(), name.to_owned(), status, request, over.clone()));
-    over
+/// What has a path recorded, until no more recordings are begun, the path is gone, or it is cancelled.
+pub(super) struct Keeper {
+    /// How.
+    pub request: RecordingRequest,
+    over: CancellationToken,
+    done: JoinHandle<()>,
+}
+
+impl Keeper {
+    /// Has `name` recorded so, after the one `before` has let go.
+    pub fn spawn(
+        paths: &Paths,
+        name: &str,
+        status: watch::Receiver<PathStatus>,
+        request: RecordingRequest,
+        before: Option<Self>,
+    ) -> Self {
+        let over = paths.closing().child_token();
+        let (paths, name, is_over) = (paths.clone(), name.to_owned(), over.clone());
+        let done = tokio::spawn(async move {
+            if let Some(before) = before {
+                before.ended().await;
+            }
+            record(paths, name, status, request, is_over).await;
+        });
+        Self { request, over, done }
+    }
+
+    /// It begins no more recordings. What is being recorded goes on.
+    pub fn cancel(&self) {
+        self.over.cancel();
+    }
+
+    /// Waits until it has let go. A recording that it was about to begin is ended.
+    async fn ended(self) {
+        self.over.cancel();
+        // A task that panicked holds nothing.
+        let _ = self.done.await;
+    }
 }
 
 async fn record(

@@ -18,11 +18,14 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::room::{Room, Rooms, no_room};
+use super::{
+    OwnFolder, OwnFolders, RecordingRequest,
+    room::{Room, Rooms, no_room},
+};
 use crate::{
     error::{Error, Kind, Result},
     output::{
-        recorder::{self, Mark, Note, RecordingFormat, Syncs, Target},
+        recorder::{self, Mark, Note, Syncs, Target},
         snapshot::{self, Picture},
         storage::{self, FileName, InUse, NamePattern, Uses},
     },
@@ -40,6 +43,8 @@ pub struct Folders {
     pub recordings: PathBuf,
     /// Recordings that the first folder does not take.
     pub fallback: Option<PathBuf>,
+    /// Recordings of paths that have a folder of their own.
+    pub own: OwnFolders,
     /// Snapshots.
     pub snapshots: PathBuf,
     /// How files are named that nobody named.
@@ -53,12 +58,14 @@ pub struct Folders {
 /// One of the folders of recordings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Which {
+    /// The one of the path.
+    Own(OwnFolder),
     First,
     Fallback,
 }
 
 /// Lets a few questions at a time through to each folder of recordings. Clones are the same doors.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Doors {
     first: Door,
     fallback: Door,
@@ -66,16 +73,15 @@ pub struct Doors {
 }
 
 #[derive(Clone, Debug)]
-struct Door {
+pub(super) struct Door {
     questions: Arc<Semaphore>,
     /// Whether the last question was answered too late, or not at all.
     late: Arc<AtomicBool>,
 }
 
-impl Default for Doors {
+impl Default for Door {
     fn default() -> Self {
-        let door = || Door { questions: Arc::new(Semaphore::new(QUESTIONS)), late: Arc::default() };
-        Self { first: door(), fallback: door(), syncs: Syncs::default() }
+        Self { questions: Arc::new(Semaphore::new(QUESTIONS)), late: Arc::default() }
     }
 }
 
@@ -83,22 +89,6 @@ impl Doors {
     /// How long the disks of recordings took to have what was written.
     pub fn syncs(&self) -> &Syncs {
         &self.syncs
-    }
-
-    fn of(&self, which: Which) -> &Door {
-        match which {
-            Which::First => &self.first,
-            Which::Fallback => &self.fallback,
-        }
-    }
-}
-
-impl Which {
-    fn other(self) -> Self {
-        match self {
-            Self::First => Self::Fallback,
-            Self::Fallback => Self::First,
-        }
     }
 }
 
@@ -113,26 +103,30 @@ pub(super) struct NewRecording {
 }
 
 impl Folders {
-    /// The folders of recordings, in the order in which they are tried.
-    pub(super) fn tried(&self) -> impl Iterator<Item = (Which, &Path)> {
+    /// The folders of recordings of all paths, in the order in which they are tried.
+    pub(super) fn of_all(&self) -> impl Iterator<Item = (Which, &Path)> {
         let fallback = self.fallback.as_deref().map(|folder| (Which::Fallback, folder));
         std::iter::once((Which::First, self.recordings.as_path())).chain(fallback)
     }
 
-    /// A new, empty file for a recording with its mark, in the first folder that has room and takes it. Errors: those of
-    /// the first folder, where none does.
+    /// A new, empty file for a recording with its mark, in the first folder that has room and takes it: the one that was
+    /// asked for, then those of all. Errors: those of the first folder, where none does.
     pub(super) async fn new_recording(
         &self,
         note: &Note,
-        format: RecordingFormat,
-        rooms: Rooms,
+        request: &RecordingRequest,
+        rooms: &Rooms,
     ) -> Result<NewRecording> {
         let mut failure = None;
-        for (which, _) in self.tried() {
+        let of_all = self.of_all().map(|(which, _)| which);
+        for which in request.folder.map(Which::Own).into_iter().chain(of_all) {
             let made = match rooms.of(which) {
                 Room::None => Err(no_room()),
-                _ => self.try_recording(which, note.clone(), format).await,
+                _ => self.try_recording(which, note.clone(), request).await,
             };
+            if let (Which::Own(_), Err(error)) = (which, &made) {
+                tracing::error!(path = note.path, "not recorded in its recordPath: {}", error.chain());
+            }
             match made {
                 Ok(new) => return Ok(new),
                 Err(error) => failure.get_or_insert(error),
@@ -141,53 +135,43 @@ impl Folders {
         Err(failure.unwrap_or_else(no_room))
     }
 
-    async fn try_recording(&self, which: Which, note: Note, format: RecordingFormat) -> Result<NewRecording> {
+    async fn try_recording(&self, which: Which, note: Note, request: &RecordingRequest) -> Result<NewRecording> {
         let (pattern, uses, syncs) = (self.pattern.clone(), self.uses.clone(), self.doors.syncs.clone());
+        let (format, part) = (request.format, request.part);
         // Whoever asks for a name gets that one file, whichever folder it is in. A disk that hangs is not asked.
-        let others: Vec<_> = match self.doors.of(which.other()).late.load(Ordering::Relaxed) {
-            true => Vec::new(),
-            false => self.tried().filter(|(other, _)| *other != which).map(|(_, folder)| folder.to_owned()).collect(),
-        };
+        let own = self.own.all().into_iter().map(|(own, _)| Which::Own(own));
+        let others = self.of_all().map(|(other, _)| other).chain(own).filter(|other| *other != which);
+        let others = others.filter_map(|other| self.at(other)).filter(|(_, door)| !door.late.load(Ordering::Relaxed));
+        let others: Vec<_> = others.map(|(folder, _)| folder).collect();
         let make = move |folder: &Path| {
             let free = |name: &FileName| others.iter().all(|other| !other.join(name.as_str()).exists());
             let names = pattern.names(&note.path, note.started.into(), recorder::extension(format)).filter(free);
-            let (target, written) = reserve(folder, names, &note, format, (&uses, syncs))?;
+            let (file, mark, written) = reserve(folder, names, &note, &uses)?;
+            let target = Target { file, mark: Some(mark), format, part, syncs };
             Ok(NewRecording { target, written, folder: which })
         };
         // Too late, it is nobody's.
         self.ask(which, make, |new| new.target.give_up()).await
     }
 
-    /// Asks a folder of recordings something that blocks on its disk. `late` takes the answer that comes too late.
-    /// Errors: those of `question`; the disk hangs.
+    /// A folder of recordings and its door. `None`: there is none such.
+    fn at(&self, which: Which) -> Option<(PathBuf, Door)> {
+        match which {
+            Which::Own(own) => self.own.get(own),
+            Which::First => Some((self.recordings.clone(), self.doors.first.clone())),
+            Which::Fallback => Some((self.fallback.clone()?, self.doors.fallback.clone())),
+        }
+    }
+
+    /// As [`ask`], of a folder of recordings.
     pub(super) async fn ask<T: Send + 'static>(
         &self,
         which: Which,
         question: impl FnOnce(&Path) -> Result<T> + Send + 'static,
         late: impl FnOnce(T) + Send + 'static,
     ) -> Result<T> {
-        let folder = match (which, &self.fallback) {
-            (Which::Fallback, Some(folder)) => folder.clone(),
-            _ => self.recordings.clone(),
-        };
-        let Door { questions, late: is_late } = self.doors.of(which).clone();
-        let (deadline, hanging) = (Instant::now() + PATIENCE, hanging(&folder));
-        let Ok(Ok(turn)) = timeout_at(deadline, questions.acquire_owned()).await else { return Err(hanging) };
-        let (answer, answered) = oneshot::channel();
-        spawn_blocking(move || {
-            let _turn = turn;
-            if let Err(Ok(unwanted)) = answer.send(question(&folder)) {
-                late(unwanted);
-            }
-        });
-        let answered = timeout_at(deadline, answered).await;
-        is_late.store(answered.is_err(), Ordering::Relaxed);
-        match answered {
-            Ok(Ok(answer)) => answer,
-            // Its thread is gone, and with it the other end.
-            Ok(Err(_)) => Err(Error::internal("a question to the disk broke off")),
-            Err(_) => Err(hanging),
-        }
+        let (folder, door) = self.at(which).unwrap_or_else(|| (self.recordings.clone(), self.doors.first.clone()));
+        ask(folder, &door, question, late).await
     }
 
     /// Stores a picture of `path`, whole or not at all, as `name` or by the pattern. Blocks on the disk.
@@ -204,14 +188,41 @@ impl Folders {
     }
 }
 
+/// Asks a folder something that blocks on its disk. `late` takes the answer that comes too late.
+/// Errors: those of `question`; the disk hangs.
+pub(super) async fn ask<T: Send + 'static>(
+    folder: PathBuf,
+    door: &Door,
+    question: impl FnOnce(&Path) -> Result<T> + Send + 'static,
+    late: impl FnOnce(T) + Send + 'static,
+) -> Result<T> {
+    let (deadline, hanging) = (Instant::now() + PATIENCE, hanging(&folder));
+    let questions = Arc::clone(&door.questions);
+    let Ok(Ok(turn)) = timeout_at(deadline, questions.acquire_owned()).await else { return Err(hanging) };
+    let (answer, answered) = oneshot::channel();
+    spawn_blocking(move || {
+        let _turn = turn;
+        if let Err(Ok(unwanted)) = answer.send(question(&folder)) {
+            late(unwanted);
+        }
+    });
+    let answered = timeout_at(deadline, answered).await;
+    door.late.store(answered.is_err(), Ordering::Relaxed);
+    match answered {
+        Ok(Ok(answer)) => answer,
+        // Its thread is gone, and with it the other end.
+        Ok(Err(_)) => Err(Error::internal("a question to the disk broke off")),
+        Err(_) => Err(hanging),
+    }
+}
+
 /// Makes the file and its mark. Blocks on the disk. Errors: the folder cannot be written; every name is taken.
 fn reserve(
     folder: &Path,
     names: impl Iterator<Item = FileName>,
     note: &Note,
-    format: RecordingFormat,
-    (uses, syncs): (&Uses, Syncs),
-) -> Result<(Target, InUse)> {
+    uses: &Uses,
+) -> Result<(PathBuf, Mark, InUse)> {
     for name in names {
         let file = folder.join(name.as_str());
         if file.exists() {
@@ -220,7 +231,7 @@ fn reserve(
         // The mark comes first: at no moment is there a file that nobody would find.
         let mark = Mark::put(&file, note)?;
         match storage::reserve(folder, [name], uses) {
-            Ok((file, written)) => return Ok((Target { file, mark: Some(mark), format, syncs }, written)),
+            Ok((file, written)) => return Ok((file, mark, written)),
             Err(error) => {
                 mark.remove();
                 if !matches!(error.kind(), Kind::InvalidParams { .. }) {
@@ -242,6 +253,17 @@ mod tests {
     use std::time::SystemTime;
 
     use super::*;
+    use crate::output::recorder::RecordingFormat;
+
+    const MKV: RecordingRequest = RecordingRequest {
+        format: RecordingFormat::Mkv,
+        limit: None,
+        pre_roll: None,
+        cut_after: None,
+        cut_at: None,
+        part: None,
+        folder: None,
+    };
 
     fn folders(root: &Path) -> Folders {
         let folder = |name: &str| {
@@ -251,6 +273,7 @@ mod tests {
         Folders {
             recordings: folder("first"),
             fallback: Some(folder("second")),
+            own: OwnFolders::default(),
             snapshots: folder("snapshots"),
             pattern: NamePattern::default(),
             uses: Uses::default(),
@@ -268,7 +291,7 @@ mod tests {
         let folders = folders(root.path());
         // As after a clock that was set back.
         let note = Note::new("camera0", "a session", SystemTime::UNIX_EPOCH);
-        let make = async || folders.new_recording(&note, RecordingFormat::Mkv, Rooms::default()).await.unwrap();
+        let make = async || folders.new_recording(&note, &MKV, &Rooms::default()).await.unwrap();
         let first = make().await;
         assert_eq!((first.folder, name(&first)), (Which::First, "camera0_1970-01-01_00-00-00.mkv"));
         std::fs::rename(&folders.recordings, root.path().join("away")).unwrap();
@@ -290,7 +313,7 @@ mod tests {
         std::fs::remove_dir(&folders.recordings).unwrap();
         std::fs::remove_dir(folders.fallback.as_ref().unwrap()).unwrap();
         let note = Note::new("camera0", "a session", SystemTime::UNIX_EPOCH);
-        let error = folders.new_recording(&note, RecordingFormat::Mkv, Rooms::default()).await.unwrap_err();
+        let error = folders.new_recording(&note, &MKV, &Rooms::default()).await.unwrap_err();
         assert!(error.message().contains("first"), "{error}");
     }
 

@@ -8,6 +8,7 @@
 mod auto_record;
 mod demand;
 mod folders;
+mod own_folders;
 mod publishing;
 mod recording;
 mod recordings;
@@ -23,6 +24,7 @@ use std::{sync::Arc, time::SystemTime};
 
 pub use demand::{Demand, Demands, Wish};
 pub use folders::{Doors, Folders};
+pub use own_folders::{OwnFolder, OwnFolders};
 pub use publishing::{Host, Publishing};
 pub use recording::{RecordingRequest, RecordingStarted, RecordingStatus, RecordingStopped};
 pub use registry::{Parts, Paths, StreamingStarted, StreamingStopped};

@@ -6,7 +6,8 @@ use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Paths, RecordingRequest, RecordingStatus, RecordingStopped, Room, auto_record,
+    Paths, RecordingRequest, RecordingStatus, RecordingStopped, Room,
+    auto_record::Keeper,
     recording::{Desk, Recording},
     registry::{Entry, closing},
     room::no_room,
@@ -64,7 +65,7 @@ impl Paths {
             let kind = Kind::InvalidState { state: "RECORDING".into(), allowed: vec!["STOPPED"] };
             return Err(Error::new(kind, format!("{name} is being recorded already")));
         }
-        if self.room() == Room::None {
+        if self.room_in(request.folder) == Room::None {
             return Err(no_room());
         }
         let demand = demands.hold();
@@ -106,26 +107,34 @@ impl Paths {
         recording.stop().await
     }
 
-    /// Records a path whenever its camera is there, from now on, or not any more: then what is being recorded ends.
+    /// Records a path whenever its camera is there, from now on, or not any more: then what is being recorded ends. Where
+    /// it was recorded so, but otherwise, its recording ends and another begins.
     /// Errors: no such path, the disk.
     pub async fn keep_recording(&self, name: &str, request: Option<RecordingRequest>) -> Result<()> {
-        let before = {
-            let mut paths = self.lock();
-            let entry = paths.get_mut(name).ok_or_else(|| Error::not_found("stream", name))?;
-            let status = entry.status.clone();
-            let keeper = request.map(|request| auto_record::spawn(self, name, status, request));
-            std::mem::replace(&mut entry.keeper, keeper)
+        let before = self.with_mut(name, |entry| entry.keeper.take().inspect(Keeper::cancel))?;
+        let is_its_own = |running: &RecordingRequest| {
+            before.as_ref().is_some_and(|keeper| {
+                RecordingRequest { pre_roll: None, ..keeper.request } == RecordingRequest { pre_roll: None, ..*running }
+            })
         };
-        if let Some(before) = before {
-            before.cancel();
+        // What somebody asked for himself goes on.
+        let stops = match request {
+            None => true,
+            Some(_) => self.status(name)?.recording.is_some_and(|running| is_its_own(&running.request)),
+        };
+        let stopped = if stops { self.stop_recording(name).await.map(drop) } else { Ok(()) };
+        if let Some(request) = request {
+            self.with_mut(name, |entry| {
+                let keeper = Keeper::spawn(self, name, entry.status.clone(), request, before);
+                if let Some(other) = entry.keeper.replace(keeper) {
+                    other.cancel();
+                }
+            })?;
         }
-        if request.is_none() {
-            return match self.stop_recording(name).await {
-                Err(error) if matches!(error.kind(), Kind::InvalidState { .. }) => Ok(()),
-                stopped => stopped.map(drop),
-            };
+        match stopped {
+            Err(error) if matches!(error.kind(), Kind::InvalidState { .. }) => Ok(()),
+            stopped => stopped,
         }
-        Ok(())
     }
 
     /// Waits for the recording of a path to end, and says how; where there is none, that is at once. Error: no such path.

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    path::Path,
+    path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
 
@@ -19,12 +19,17 @@ impl Paths {
     /// of when it plays. Has to come before the first recording. In a folder that cannot be read there are none.
     pub async fn recover(&self) {
         let mut found = Vec::new();
-        for (which, _) in self.0.parts.folders.tried() {
+        for (which, _) in self.0.parts.folders.of_all() {
             match self.0.parts.folders.ask(which, unfinished, drop).await {
                 Ok(marked) => found.extend(marked),
                 Err(error) => tracing::error!("recordings that were cut off are not looked for: {}", error.chain()),
             }
         }
+        self.repair_in_background(found);
+    }
+
+    /// Repairs them, one after the other.
+    pub(super) fn repair_in_background(&self, found: Vec<(PathBuf, Option<Note>, Mark)>) {
         let paths = self.clone();
         spawn_blocking(move || {
             for (file, note, mark) in found {

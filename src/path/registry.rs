@@ -15,7 +15,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Demands, Folders, PathEvent, PathSettings, PathStatus, Phase, Running, Wish, auto_record,
+    Demands, Folders, PathEvent, PathSettings, PathStatus, Phase, Running, Wish,
+    auto_record::Keeper,
     publishing::{Publisher, occupant},
     recording::Trouble,
     recordings::{Slot, end_recording, recording_status},
@@ -94,8 +95,8 @@ pub(super) struct Entry {
     pub(super) settings: PathSettings,
     /// What they were when the path was made.
     made: PathSettings,
-    /// What has the path recorded whenever its camera is there, where something does. Cancelled when it need not be.
-    pub(super) keeper: Option<CancellationToken>,
+    /// What has the path recorded whenever its camera is there, where something does.
+    pub(super) keeper: Option<Keeper>,
 }
 
 impl Paths {
@@ -154,8 +155,7 @@ impl Paths {
         };
         let supervisor = Some(tokio::spawn(supervise(seat)));
         let (recording, recording_trouble) = (Arc::default(), Trouble::default());
-        let auto_record = settings.auto_record;
-        let keeper = auto_record.map(|request| auto_record::spawn(self, name, status.clone(), request));
+        let keeper = settings.auto_record.map(|request| Keeper::spawn(self, name, status.clone(), request, None));
         let (inbox, publisher, made) = (inbox_tx, Publisher::default(), settings.clone());
         let entry = Entry {
             inbox,
@@ -283,6 +283,10 @@ impl Paths {
 
     pub(super) fn with<T>(&self, name: &str, look: impl FnOnce(&Entry) -> T) -> Result<T> {
         self.lock().get(name).map(look).ok_or_else(|| Error::not_found("stream", name))
+    }
+
+    pub(super) fn with_mut<T>(&self, name: &str, change: impl FnOnce(&mut Entry) -> T) -> Result<T> {
+        self.lock().get_mut(name).map(change).ok_or_else(|| Error::not_found("stream", name))
     }
 
     // The map is valid after every statement, so a panic elsewhere under the lock harms nobody.

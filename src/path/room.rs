@@ -3,12 +3,13 @@
 
 use std::{path::Path, time::Duration};
 
+use futures_util::future::join_all;
 use tokio::{
     sync::watch,
     time::{MissedTickBehavior, interval},
 };
 
-use super::{PathEvent, Paths, folders::Which};
+use super::{OwnFolder, PathEvent, Paths, folders::Which};
 use crate::{
     error::{Error, Kind, Result},
     output::storage,
@@ -69,23 +70,27 @@ pub(super) struct Disks {
 }
 
 /// The room in each folder of recordings.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Rooms {
     first: Room,
     /// `None`: there is no such folder, or it cannot be used.
     fallback: Option<Room>,
+    /// Of the folders of single paths, by their numbers.
+    own: Vec<Room>,
 }
 
 impl Rooms {
-    pub fn of(self, which: Which) -> Room {
+    pub fn of(&self, which: Which) -> Room {
         match which {
+            // Of one that is new nothing is known yet.
+            Which::Own(own) => self.own.get(own.number()).copied().unwrap_or_default(),
             Which::First => self.first,
             Which::Fallback => self.fallback.unwrap_or_default(),
         }
     }
 
     /// Of the folder that the next file goes to.
-    fn next(self, first_works: bool) -> Room {
+    fn next(&self, first_works: bool) -> Room {
         match self.fallback {
             Some(room) if !first_works || self.first == Room::None => room,
             _ => self.first,
@@ -115,6 +120,12 @@ impl Paths {
     pub fn room(&self) -> Room {
         let disks = self.0.disks.borrow();
         disks.rooms.next(disks.trouble.is_none())
+    }
+
+    /// The same for those that go to a folder of their own while it takes them.
+    pub(super) fn room_in(&self, folder: Option<OwnFolder>) -> Room {
+        let own = folder.map(|own| self.0.disks.borrow().rooms.of(Which::Own(own)));
+        own.filter(|room| *room != Room::None).unwrap_or_else(|| self.room())
     }
 
     /// Where the recordings go that begin now.
@@ -152,16 +163,22 @@ impl Paths {
         let before = self.0.disks.borrow().clone();
         let has_fallback = self.0.parts.folders.fallback.is_some();
         let fallback = async {
-            if has_fallback { self.examine(Which::Fallback, before.rooms, thresholds).await.ok() } else { None }
+            if has_fallback { self.examine(Which::Fallback, &before.rooms, thresholds).await.ok() } else { None }
         };
-        let (first, fallback) = tokio::join!(self.examine(Which::First, before.rooms, thresholds), fallback);
+        let own = self.own_folders().into_iter().map(|own| self.examine(own, &before.rooms, thresholds));
+        let (first, fallback, own) =
+            tokio::join!(self.examine(Which::First, &before.rooms, thresholds), fallback, join_all(own));
+        let rooms = own.into_iter().enumerate();
+        let own = rooms
+            .map(|(number, room)| room.unwrap_or_else(|_| before.rooms.own.get(number).copied().unwrap_or_default()));
+        let own = own.collect();
         let (room, trouble) = match first {
             Ok(Room::None) => (Room::None, Some(no_room())),
             Ok(room) => (room, None),
             // Nothing new is known of its room.
             Err(error) => (before.rooms.first, Some(error)),
         };
-        let now = Disks { rooms: Rooms { first: room, fallback }, trouble };
+        let now = Disks { rooms: Rooms { first: room, fallback, own }, trouble };
         let message = |disks: &Disks| disks.trouble.as_ref().map(|error| error.message().to_owned());
         if now.rooms == before.rooms && message(&now) == message(&before) {
             return;
@@ -179,7 +196,7 @@ impl Paths {
     }
 
     /// The room in a folder. Error: files cannot be made there.
-    async fn examine(&self, which: Which, before: Rooms, thresholds: Thresholds) -> Result<Room> {
+    async fn examine(&self, which: Which, before: &Rooms, thresholds: Thresholds) -> Result<Room> {
         let space = self.0.parts.folders.ask(which, storage::examine, drop).await?;
         Ok(before.of(which).next(space.percent_used(), thresholds))
     }

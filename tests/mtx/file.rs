@@ -7,8 +7,11 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::{
-    ask, done, get,
-    support::{Camera, PATIENCE, SMALL, Service, configured},
+    ask, curl, done, get,
+    support::{
+        Camera, PATIENCE, SMALL, Service, configured,
+        process::{Process, after},
+    },
 };
 
 /// A service that reads `text` as MediaMTX's configuration, and where that is.
@@ -106,4 +109,38 @@ async fn run_with(file: &Path, mediamtx: &Path) -> String {
     let output = timeout(PATIENCE, child).await.expect("it ends").unwrap();
     assert!(!output.status.success());
     String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[tokio::test]
+async fn variables_of_the_environment_count_instead_of_its_keys() {
+    let (folder, config) = configured("camera: { test_pattern: never }");
+    let mediamtx = folder.path().join("mediamtx.yml");
+    fs::write(&mediamtx, "paths: { cam: { source: 'rtsp://127.0.0.1:1/file', maxReaders: 3 } }").unwrap();
+    let with = format!("api_port: 0, config_file: {}", mediamtx.display());
+    let yaml = fs::read_to_string(&config).unwrap();
+    fs::write(&config, yaml.replace("api_port: 0", &with)).unwrap();
+    let variables = [
+        ("MTX_PATHS_CAM_SOURCE", "rtsp://127.0.0.1:1/environment"),
+        ("MTX_PATHS_NEW_RECORD", "yes"),
+        // As hooks have them.
+        ("MTX_PATH", "cam"),
+        ("MTX_SOURCE_TYPE", "rtspSession"),
+    ];
+    let mut service = Process::start_with(&config, "human", &variables);
+    let line = service.line("MediaMTX-compatible api at http://").await;
+    let api = after(&line, "at http://").parse().unwrap();
+    let path = async |name: &str| curl(api, "GET", &format!("/config/paths/get/{name}"), "", &[]).await.json();
+    let cam = path("cam").await;
+    assert_eq!((&cam["source"], &cam["maxReaders"]), (&json!("rtsp://127.0.0.1:1/environment"), &json!(3)));
+    assert_eq!(path("new").await["record"], true);
+
+    // The file is read again, and the environment counts as before.
+    fs::write(&mediamtx, "paths: { cam: { source: 'rtsp://127.0.0.1:1/file', maxReaders: 5 } }").unwrap();
+    service.line("configuration read again").await;
+    let cam = path("cam").await;
+    assert_eq!((&cam["source"], &cam["maxReaders"]), (&json!("rtsp://127.0.0.1:1/environment"), &json!(5)));
+    assert!(service.terminate().await.success());
+
+    let mut wrong = Process::start_with(&config, "human", &[("MTX_PATHS_CAM_SOURCEONDEMAND", "perhaps")]);
+    wrong.line("MTX_PATHS_CAM_SOURCEONDEMAND: invalid value 'perhaps'").await;
 }

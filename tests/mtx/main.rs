@@ -7,6 +7,7 @@
 mod support;
 
 mod acting;
+mod by_name;
 mod contract;
 mod elsewhere;
 mod file;

@@ -16,7 +16,7 @@ use super::{
 };
 
 /// ffmpeg, publishing.
-fn publish(url: &str) -> Child {
+pub fn publish(url: &str) -> Child {
     let pictures = ["-v", "error", "-re", "-f", "lavfi", "-i", "testsrc=size=320x240:rate=25"];
     let coding = ["-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-pix_fmt", "yuv420p", "-g", "25"];
     let output = ["-f", "rtsp", "-rtsp_transport", "tcp", url];
@@ -25,7 +25,7 @@ fn publish(url: &str) -> Child {
 }
 
 /// Waits until a path is so.
-async fn until(service: &Service, name: &str, so: impl Fn(&Value) -> bool) -> Value {
+pub async fn until(service: &Service, name: &str, so: impl Fn(&Value) -> bool) -> Value {
     let look = async {
         loop {
             let reply = ask(service, "GET", &format!("/paths/get/{name}"), "").await;

@@ -1,24 +1,66 @@
-//! What the keys of a path say of its recordings: how long they are kept.
+//! What the keys of a path say of its recordings: how long they are kept, where they go, in which parts they are written.
 
-use std::{fs, path::PathBuf};
-
-use camera_service::path::PathEvent;
-use serde_json::json;
-use tokio::time::timeout;
-
-use super::{
-    done, get,
-    support::{Camera, PATIENCE, SMALL, Service},
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
 };
 
+use camera_service::{
+    path::PathEvent,
+    stream::{Join, Next, Stream},
+};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::{sync::broadcast, time::timeout};
+
+use super::{
+    curl_at, done, get,
+    support::{Camera, PATIENCE, Service, configured, http, peers::decode},
+};
+
+/// GOPs of half a second.
+const SMALL: &str = "
+camera: { test_pattern: never }
+streams: { width: 640, height: 360, fps: 30 }
+encoder: { gop: 0.5s }
+";
+
 /// The next file of a recording that is begun.
-async fn begun(events: &mut tokio::sync::broadcast::Receiver<PathEvent>) -> String {
+async fn begun(events: &mut broadcast::Receiver<PathEvent>) -> PathBuf {
     loop {
         let event = timeout(PATIENCE, events.recv()).await.expect("a recording in time").unwrap();
         if let PathEvent::RecordingStarted { started, .. } = event {
-            return started.filename;
+            return started.folder.join(started.filename);
         }
     }
+}
+
+/// Waits until a reader, which shares nothing with the recorder, has had so many frames and missed none.
+pub async fn frames(stream: &Arc<Stream>, frames: usize) {
+    let mut reader = stream.subscribe(Join::Live);
+    for _ in 0..frames {
+        let next = timeout(PATIENCE, reader.next()).await.expect("a frame");
+        assert!(matches!(next, Next::Frame(_)), "the reader was disturbed: {next:?}");
+    }
+}
+
+/// A service whose API may have recordings go below a folder of their own, with this `mediamtx.yml`.
+async fn with_folder(disk: &TempDir, file: &str, more: &str) -> Service {
+    let (folder, config) = configured(&format!("{SMALL}{more}"));
+    let mediamtx = folder.path().join("mediamtx.yml");
+    fs::write(&mediamtx, file.replace("DISK", &disk.path().display().to_string())).unwrap();
+    let more =
+        format!("api_port: 0, record_folders: [{}/rec], config_file: {}", disk.path().display(), mediamtx.display());
+    let yaml = fs::read_to_string(&config).unwrap();
+    fs::write(&config, yaml.replace("api_port: 0", &more)).unwrap();
+    Service::start_in(folder, config).await
+}
+
+/// Has `camera0` recorded in such a folder.
+async fn record_in(service: &Service, folder: &Path) {
+    let body = json!({ "record": true, "recordPath": format!("{}/%path/%Y-%m-%d_%H-%M-%S-%f", folder.display()) });
+    done(service, "PATCH", "/config/paths/patch/camera0", &body.to_string()).await;
 }
 
 /// A file of an earlier run, which was written to just now.
@@ -61,7 +103,7 @@ async fn recordings_go_when_they_began_longer_ago_than_their_path_keeps_them() {
     let soon = r#"{"record":true,"recordSegmentDuration":"0s","recordDeleteAfter":"1ms"}"#;
     done(&service, "PATCH", "/config/paths/patch/camera0", soon).await;
     timeout(PATIENCE, gone(&[&of_camera])).await.expect("it is deleted");
-    let written = service.recording(&json!(begun(&mut events).await));
+    let written = begun(&mut events).await;
     client.call("cleanup_old_files", json!({})).await.unwrap();
     assert!(written.exists());
     done(&service, "PATCH", "/config/paths/patch/camera0", r#"{"record":false}"#).await;
@@ -71,5 +113,116 @@ async fn recordings_go_when_they_began_longer_ago_than_their_path_keeps_them() {
     let policy = json!({ "policy_type": "manual", "enabled": true });
     let set = client.call("set_retention_policy", policy).await.unwrap();
     assert!(set["message"].as_str().unwrap().ends_with("recordDeleteAfter of paths holds besides"), "{set}");
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_path_is_recorded_in_the_folder_it_says_and_all_folders_are_one_library() {
+    let disk = tempfile::tempdir().unwrap();
+    let service = with_folder(&disk, "{}", "").await;
+    service.plug(&Camera::usb(0, "1.1", None)).await;
+    let stream = service.streaming("camera0").await.stream.unwrap();
+    let mut events = service.app.paths().events();
+    record_in(&service, &disk.path().join("rec")).await;
+    let own = begun(&mut events).await;
+    assert_eq!(own.parent(), Some(disk.path().join("rec/camera0").as_path()));
+    frames(&stream, 40).await;
+
+    // Elsewhere from now on: another file, and whoever reads does not notice.
+    let (reading, usual) = tokio::join!(frames(&stream, 40), async {
+        let usual = r#"{"recordPath":"./recordings/%path/%Y-%m-%d_%H-%M-%S-%f"}"#;
+        done(&service, "PATCH", "/config/paths/patch/camera0", usual).await;
+        begun(&mut events).await
+    });
+    let () = reading;
+    assert_eq!(usual, service.recording(&json!(usual.file_name().unwrap().to_str())));
+    // A folder that nobody allowed is not made.
+    frames(&stream, 40).await;
+    record_in(&service, &disk.path().join("other")).await;
+    assert!(!disk.path().join("other").exists());
+    done(&service, "PATCH", "/config/paths/patch/camera0", r#"{"record":false}"#).await;
+    assert!(!stream.is_closed());
+
+    let mut client = service.client("admin").await;
+    let list = client.call("list_recordings", json!({ "device": "camera0" })).await.unwrap();
+    let listed: Vec<_> = list["files"].as_array().unwrap().iter().map(|file| file["filename"].clone()).collect();
+    let names = [&usual, &own].map(|file| json!(file.file_name().unwrap().to_str()));
+    assert_eq!(listed, names, "{list}");
+    let recordings = get(&service, "/recordings/get/camera0").await;
+    assert_eq!(recordings["segments"].as_array().map(Vec::len), Some(2), "{recordings}");
+    let port = service.app.engine_addresses().playback.unwrap();
+    let played = curl_at(&format!("http://{port}/list?path=camera0"), "GET", "", &[]).await.json();
+    let seconds: f64 = played.as_array().unwrap().iter().map(|time| time["duration"].as_f64().unwrap()).sum();
+    for file in [&own, &usual] {
+        decode(file).await.unwrap();
+    }
+    let info = async |client: &mut super::support::rpc::Client, name: &Value| {
+        client.call("get_recording_info", json!({ "filename": name })).await.unwrap()
+    };
+    let whole = info(&mut client, &names[0]).await["duration"].as_f64().unwrap()
+        + info(&mut client, &names[1]).await["duration"].as_f64().unwrap();
+    assert!((seconds - whole).abs() <= 2.0 && seconds > 1.0, "{seconds} of {whole}");
+    let download = http::get(&service, &format!("/files/recordings/{}", names[1].as_str().unwrap()), &[]).await;
+    assert_eq!((download.status, download.body), (200, fs::read(&own).unwrap()));
+    client.call("delete_recording", json!({ "filename": names[1] })).await.unwrap();
+    assert!(!own.exists() && usual.exists());
+
+    // Whoever asks for a recording gets it there, too.
+    record_in(&service, &disk.path().join("rec")).await;
+    begun(&mut events).await;
+    done(&service, "PATCH", "/config/paths/patch/camera0", r#"{"record":false}"#).await;
+    client.call("start_recording", json!({ "device": "camera0" })).await.unwrap();
+    assert_eq!(begun(&mut events).await.parent(), own.parent());
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_of_the_file_is_known_from_the_start_and_what_is_in_it_goes_in_time() {
+    let text = "
+pathDefaults:
+  recordPath: DISK/%path/%Y-%m-%d_%H-%M-%S-%f
+paths:
+  studio:
+    recordDeleteAfter: 30d
+";
+    let disk = tempfile::tempdir().unwrap();
+    let file = disk.path().join("studio/studio_2020-01-01_00-00-00.mp4");
+    fs::create_dir(disk.path().join("studio")).unwrap();
+    fs::write(&file, "not read").unwrap();
+    let more = "recording: { auto_record: true }\nretention_policy: { auto_cleanup: false }";
+    let service = with_folder(&disk, text, more).await;
+    let mut client = service.client("admin").await;
+    // What an earlier run left there is listed soon after the start, though nothing is recorded.
+    let listed = async { while client.call("list_recordings", json!({})).await.unwrap()["total"] != 1 {} };
+    timeout(PATIENCE, listed).await.expect("a file");
+    let cleaned = client.call("cleanup_old_files", json!({})).await.unwrap();
+    assert_eq!(cleaned["files_deleted"], 1, "{cleaned}");
+    assert!(!file.exists());
+
+    // So it is of a camera that is recorded by itself.
+    let mut events = service.app.paths().events();
+    service.plug(&Camera::usb(0, "1.1", None)).await;
+    while begun(&mut events).await.parent() != Some(&disk.path().join("camera0")) {}
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recording_is_written_in_parts_of_the_length_it_says() {
+    let service = Service::start(SMALL).await;
+    service.plug(&Camera::usb(0, "1.1", None)).await;
+    let stream = service.streaming("camera0").await.stream.unwrap();
+    let mut events = service.app.paths().events();
+    let mut parts = Vec::new();
+    for length in ["1s", "200ms"] {
+        let body = json!({ "record": true, "recordPartDuration": length }).to_string();
+        done(&service, "PATCH", "/config/paths/patch/camera0", &body).await;
+        let file = begun(&mut events).await;
+        frames(&stream, 75).await;
+        parts.push(file);
+    }
+    done(&service, "PATCH", "/config/paths/patch/camera0", r#"{"record":false}"#).await;
+    let parts = parts.iter().map(|file| fs::read(file).unwrap().windows(4).filter(|box_| box_ == b"moof").count());
+    let parts: Vec<_> = parts.collect();
+    assert!(parts[0] <= 5 && parts[1] >= 8, "{parts:?}");
     service.stop().await;
 }

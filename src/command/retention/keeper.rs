@@ -13,7 +13,7 @@ use tokio::{
 
 use super::{Policy, PolicyType, Settings, file};
 use crate::{
-    command::{Gateway, Indexes, library::on_disk, v3::Kept},
+    command::{Gateway, library::on_disk, v3::Kept},
     error::Result,
     output::storage::{self, Cleaned},
 };
@@ -93,9 +93,9 @@ impl Retention {
             return Ok((policy, None));
         }
         let (indexes, uses) = (in_order(gateway), gateway.folders.uses.clone());
-        // Those of the first folder of recordings are those of the second too.
-        if gateway.folders.fallback.is_some() {
-            rules.limits.extend(rules.limits.first().copied());
+        // Those of the first folder of recordings are those of the others too.
+        if let Some(first) = rules.limits.first().copied() {
+            rules.limits.resize(indexes.len().max(rules.limits.len()), first);
         }
         let cleaned = on_disk(move || {
             let _one_at_a_time = cleaning;
@@ -117,8 +117,7 @@ impl Retention {
 
 /// In the order of the rules.
 fn in_order(gateway: &Gateway) -> Vec<storage::Index> {
-    let Indexes { recordings, snapshots, fallback } = gateway.indexes.clone();
-    [recordings, snapshots].into_iter().chain(fallback).collect()
+    gateway.indexes.all().collect()
 }
 
 /// Deletes by itself what has to go, now and every few minutes, and soon when too little is free, until the service is

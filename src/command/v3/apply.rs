@@ -6,19 +6,20 @@ use super::{
     Answer, Refusal,
     access::OURSELVES,
     config::{is_reserved, present},
+    record_path,
 };
 use crate::{
     command::Gateway,
     id::CameraId,
     mtx::{Conf, Set},
     output::recorder::RecordingFormat,
-    path::{PathSettings, Publishing, RecordingRequest, Running},
+    path::{OwnFolder, PathSettings, Publishing, RecordingRequest, Running},
     pipeline::{CaptureRequest, Source, Wanted},
     rtsp_url::RtspUrl,
 };
 
 /// Keys of a path that do something here. What is set of others is kept and shown.
-const PATH_KEYS: [&str; 14] = [
+const PATH_KEYS: [&str; 16] = [
     "name",
     "source",
     "sourceOnDemand",
@@ -33,7 +34,13 @@ const PATH_KEYS: [&str; 14] = [
     "recordFormat",
     "recordSegmentDuration",
     "recordDeleteAfter",
+    "recordPath",
+    "recordPartDuration",
 ];
+
+/// Parts of recordings: shorter ones cost more than they save, and of longer ones a crash costs as much as they have.
+const SHORTEST_PART: Duration = Duration::from_millis(100);
+const LONGEST_PART: Duration = Duration::from_secs(10);
 
 /// Global keys that do something here.
 const GLOBAL_KEYS: [&str; 14] = [
@@ -138,14 +145,15 @@ pub(super) async fn reconcile(gateway: &Gateway) {
         let given = conf.as_given(&name);
         let is_given = given.is_some();
         // Of a path of its own the service has done what it says itself.
-        let was = old.remove(&name).filter(|was| was.is_given == is_given).map(|was| was.path).or(given);
+        let was = old.remove(&name).filter(|was| was.is_given == is_given);
+        let (was, place) = was.map_or((given, None), |was| (Some(was.path), was.place));
         match is_given {
             true => run(gateway, &name, was.as_ref(), &path).await,
             false => serve(gateway, &name, was.as_ref(), Some(&path)).await,
         }
         limit(gateway, &name, &path);
-        record(gateway, &name, was.as_ref(), &path).await;
-        applied.insert(name, Applied { is_given, path });
+        let place = record(gateway, &name, was.as_ref().zip(Some(place)), &path).await;
+        applied.insert(name, Applied { is_given, path, place });
     }
     for (name, was) in old {
         gateway.paths.rtsp().limit_readers(&name, None);
@@ -160,6 +168,8 @@ pub(super) async fn reconcile(gateway: &Gateway) {
 pub(super) struct Applied {
     is_given: bool,
     path: Set,
+    /// The folder that it is recorded in, where that is its own.
+    place: Option<OwnFolder>,
 }
 
 fn is_pulled(gateway: &Gateway, name: &str, path: &Set) -> bool {
@@ -239,25 +249,31 @@ async fn run(gateway: &Gateway, name: &str, was: Option<&Set>, is: &Set) {
     }
 }
 
-/// Has a path recorded from now on, or not any more. Its readers do not notice.
-async fn record(gateway: &Gateway, name: &str, was: Option<&Set>, is: &Set) {
-    let wish = |path: &Set| path.flag("record").then(|| request(gateway, path));
-    let (was, is) = (was.and_then(wish), wish(is));
+/// Has a path recorded from now on, or otherwise, or not any more, and says in which folder of its own. Its readers do not
+/// notice.
+async fn record(gateway: &Gateway, name: &str, was: Option<(&Set, Option<OwnFolder>)>, is: &Set) -> Option<OwnFolder> {
+    let is_new = was.is_none_or(|(was, _)| was.text("recordPath") != is.text("recordPath"));
+    let place = record_path::place(gateway, name, is, is_new).await;
+    let wish = |path: &Set, folder| path.flag("record").then(|| request(gateway, path, folder));
+    let (was, is) = (was.and_then(|(was, folder)| wish(was, folder)), wish(is, place));
     if was != is
         && let Err(error) = gateway.paths.keep_recording(name, is).await
     {
         // A path that nothing streams on, so far.
         tracing::debug!(path = name, "{}", error.chain());
     }
+    place
 }
 
-fn request(gateway: &Gateway, path: &Set) -> RecordingRequest {
+fn request(gateway: &Gateway, path: &Set, folder: Option<OwnFolder>) -> RecordingRequest {
     let configured = gateway.defaults.recording;
-    let segment = path.time("recordSegmentDuration").duration();
+    let [segment, part] = ["recordSegmentDuration", "recordPartDuration"].map(|key| path.time(key).duration());
     RecordingRequest {
         format: RecordingFormat::Fmp4,
         limit: None,
         cut_after: (!segment.is_zero()).then_some(segment),
+        part: Some(part.clamp(SHORTEST_PART, LONGEST_PART)),
+        folder,
         ..configured
     }
 }

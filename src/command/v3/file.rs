@@ -11,7 +11,7 @@ use super::{apply, config};
 use crate::{
     command::{Gateway, watched},
     error::{Error, Kind, Result},
-    mtx::{Conf, Refused},
+    mtx::{Conf, Environment, Refused, says_something},
     path::PathEvent,
 };
 
@@ -20,13 +20,18 @@ const LARGEST: u64 = 10 * 1024 * 1024;
 /// Time between two looks at the file.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// The configuration that a file describes. Blocks on the disk. Error: it cannot be read, or says something that cannot
-/// be.
-pub(super) fn load(conf: &Conf, file: &Path) -> Result<Conf> {
-    let wrong = |message: String| Error::new(Kind::Unsupported { feature: "configuration".into() }, message);
-    let read = conf.read(&text(file)?);
-    read.and_then(|conf| config::supported(&conf).map(|()| conf))
-        .map_err(|message| wrong(format!("{}: {message}", file.display())))
+/// The configuration that a file and the environment describe. `None`: neither says anything. Blocks on the disk. Error:
+/// the file cannot be read, or something is said that cannot be.
+pub(super) fn load(conf: &Conf, file: Option<&Path>, environment: &Environment) -> Result<Option<Conf>> {
+    let wrong = |message: String| {
+        let place = file.map_or_else(String::new, |file| format!("{}: ", file.display()));
+        Error::new(Kind::Unsupported { feature: "configuration".into() }, format!("{place}{message}"))
+    };
+    if file.is_none() && !says_something(environment).map_err(wrong)? {
+        return Ok(None);
+    }
+    let read = conf.read_with(&file.map(text).transpose()?.unwrap_or_default(), environment);
+    read.and_then(|conf| config::supported(&conf).map(|()| Some(conf))).map_err(wrong)
 }
 
 fn text(file: &Path) -> Result<String> {
@@ -93,7 +98,9 @@ async fn reload(gateway: &Arc<Gateway>) {
         Ok(Err(error)) => return tracing::error!("{}; everything stays as it was", error.chain()),
         Err(error) => return tracing::error!(%error, file = shown, "not read"),
     };
-    let changed = config::change(gateway, move |conf| conf.read(&read).map_err(Refused::Invalid)).await;
+    let environment = gateway.engine.environment.clone();
+    let read = move |conf: &Conf| conf.read_with(&read, &environment).map_err(Refused::Invalid);
+    let changed = config::change(gateway, read).await;
     match changed {
         Ok(()) => {
             let now = gateway.engine.conf();

@@ -156,7 +156,7 @@ fn path_event(gateway: &Gateway, running: &mut Running, event: PathEvent) {
             }
         }
         PathEvent::RecordingStarted { name, started } => {
-            let file = gateway.folders.recordings.join(&started.filename).display().to_string();
+            let file = started.folder.join(&started.filename).display().to_string();
             let hooks = Hooks::of(gateway, &name);
             once(
                 running,
@@ -164,7 +164,7 @@ fn path_event(gateway: &Gateway, running: &mut Running, event: PathEvent) {
             );
         }
         PathEvent::RecordingStopped { name, stopped } => {
-            let file = gateway.folders.recordings.join(&stopped.filename).display().to_string();
+            let file = stopped.folder.join(&stopped.filename).display().to_string();
             let length = stopped.duration.as_secs_f64().to_string();
             let more = [("MTX_SEGMENT_PATH", file), ("MTX_SEGMENT_DURATION", length)];
             once(running, Hooks::of(gateway, &name).and_then(|hooks| hooks.order("runOnRecordSegmentComplete", &more)));

@@ -20,6 +20,7 @@ mod paths;
 mod playback;
 mod porter;
 mod ports;
+mod record_path;
 mod recordings;
 mod sessions;
 
@@ -46,6 +47,7 @@ pub use paths::{Path, path_state, path_states, stop_path};
 pub use playback::{Container, Film, film, playable, recorded};
 pub use porter::Porter;
 pub use ports::Ports;
+pub(in crate::command) use record_path::known_place;
 pub use recordings::{Recording, delete_segment, recording, recordings};
 use serde::Serialize;
 pub use sessions::{Connection, Session, connection, connections, kick, session, sessions};
@@ -55,7 +57,7 @@ use uuid::Uuid;
 use self::{apply::Applied, outside::Outside};
 use crate::{
     error::Result,
-    mtx::{Conf, Set, Users, Value, global_keys},
+    mtx::{Conf, Environment, Set, Users, Value, global_keys},
 };
 
 /// The version of MediaMTX whose replies these are.
@@ -112,8 +114,12 @@ pub struct Served {
 pub struct Allowed {
     /// MediaMTX's configuration file.
     pub file: Option<PathBuf>,
+    /// Variables that may stand for keys of it.
+    pub environment: Environment,
     /// Whether commands that are set over the API are run.
     pub api_hooks: bool,
+    /// Folders in or below which a `recordPath` may lead that was set over the API.
+    pub record_folders: Vec<PathBuf>,
 }
 
 /// The configuration, and who waits for what.
@@ -134,10 +140,14 @@ pub struct Engine {
     applied: Mutex<BTreeMap<String, Applied>>,
     /// The configuration file, where there is one.
     file: Option<PathBuf>,
-    /// What it said when it was read last.
+    /// Variables that may stand for keys of it.
+    environment: Environment,
+    /// What both said when they were read last.
     in_file: Mutex<Option<Arc<Conf>>>,
     /// Whether commands that were set over the API are run.
     api_hooks: bool,
+    /// Folders in or below which a `recordPath` may lead that was set over the API.
+    record_folders: Vec<PathBuf>,
     /// Paths for which a command runs until nobody reads them.
     demanded: Mutex<HashSet<String>>,
     /// Keys of which it was said that they do nothing.
@@ -173,12 +183,13 @@ impl Engine {
             }
             None => given,
         };
-        let (empty, Allowed { file, api_hooks }) = (Conf::new(given), allowed);
-        let in_file = file.as_deref().map(|file| file::load(&empty, file)).transpose()?.map(Arc::new);
+        let (empty, Allowed { file, environment, api_hooks, record_folders }) = (Conf::new(given), allowed);
+        let in_file = file::load(&empty, file.as_deref(), &environment)?.map(Arc::new);
         Ok(Self {
             conf: Mutex::new(in_file.clone().unwrap_or_else(|| Arc::new(empty))),
             in_file: Mutex::new(in_file),
             api_hooks,
+            record_folders,
             demanded: Mutex::default(),
             turn: Turn::default(),
             started: SystemTime::now(),
@@ -188,6 +199,7 @@ impl Engine {
             matched: Mutex::default(),
             applied: Mutex::default(),
             file,
+            environment,
             told: Mutex::default(),
             checks: Semaphore::new(access::CHECKS),
             outside: Arc::default(),

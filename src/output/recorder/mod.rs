@@ -100,6 +100,8 @@ pub struct Target {
     pub mark: Option<Mark>,
     /// The container.
     pub format: RecordingFormat,
+    /// How long the parts of fragmented MP4 are, where not a second.
+    pub part: Option<Duration>,
     /// Where it is told how long the disk takes.
     pub syncs: Syncs,
 }

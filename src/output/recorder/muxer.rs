@@ -9,6 +9,7 @@ use std::{
 use gst::{glib, prelude::*};
 use tokio::sync::{Notify, mpsc};
 
+use super::{RecordingFormat, Target};
 use crate::{
     error::{Error, Kind, Result},
     frame::{EncodedFrame, Format},
@@ -25,11 +26,11 @@ pub(super) struct Muxer {
 }
 
 impl Muxer {
-    /// Builds the pipeline of `line` and starts it. `ends` is told when it has ended or failed, `room` when half of its
+    /// Builds the pipeline of `line`, which writes `target`, and starts it. `ends` is told when it has ended or failed, `room` when half of its
     /// queue is free. Errors: an element is missing or does not start.
     pub fn start(
         line: &str,
-        file: &Path,
+        target: &Target,
         format: Format,
         ends: mpsc::Sender<Result<()>>,
         room: Arc<Notify>,
@@ -38,7 +39,14 @@ impl Muxer {
         let frames: gst_app::AppSrc = launch::element(&pipeline, "frames")?;
         frames.set_caps(Some(&sample::caps(format)));
         frames.set_callbacks(gst_app::AppSrcCallbacks::builder().need_data(move |_, _| room.notify_one()).build());
+        let file = &target.file;
         launch::element::<gst::Element>(&pipeline, "file")?.set_property("location", file);
+        if let (Some(part), RecordingFormat::Fmp4) = (target.part, target.format) {
+            let part = u64::try_from(part.as_nanos()).unwrap_or(u64::MAX);
+            let muxer = launch::element::<gst::Element>(&pipeline, "muxer")?;
+            // Parts are written out also inside a longer GOP.
+            muxer.set_properties(&[("fragment-duration", &part), ("chunk-duration", &part)]);
+        }
         let path = file.to_owned();
         let listen = move |_: &gst::Bus, message: &gst::Message| {
             let ended = match message.view() {

@@ -59,7 +59,7 @@ fn record(file: PathBuf, format: RecordingFormat, camera: &TestCamera) -> Segmen
 }
 
 pub(super) fn target(file: PathBuf, format: RecordingFormat) -> Target {
-    Target { file, mark: None, format, syncs: Syncs::default() }
+    Target { file, mark: None, format, part: None, syncs: Syncs::default() }
 }
 
 pub(super) fn begin(file: PathBuf, format: RecordingFormat, stream: &Arc<Stream>, bounds: Bounds) -> Segment {

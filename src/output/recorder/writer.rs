@@ -121,7 +121,7 @@ impl Writer {
         let room = Arc::new(Notify::new());
         let (tell_failed, for_muxer) = (tell.clone(), Arc::clone(&room));
         let failed = move |error| drop(tell_failed.try_send(Err(error)));
-        let started = Muxer::start(&request.line, path, request.format, tell, for_muxer).and_then(|muxer| {
+        let started = Muxer::start(&request.line, &request.target, request.format, tell, for_muxer).and_then(|muxer| {
             // The name outlives a power cut from now on.
             path.parent().map_or(Ok(()), sync_folder).map_err(|error| disk_error(path, "is not safe", error))?;
             Ok((muxer, Syncing::start(path, Arc::clone(&disk), request.target.syncs.clone(), failed)?))

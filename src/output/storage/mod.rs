@@ -112,7 +112,7 @@ pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
 }
 
 /// What the operating system says about a file, as our error.
-pub(super) fn disk_error(path: &Path, what: &str, error: io::Error) -> Error {
+pub fn disk_error(path: &Path, what: &str, error: io::Error) -> Error {
     let reason = match error.kind() {
         ErrorKind::StorageFull => "the disk is full".to_owned(),
         ErrorKind::QuotaExceeded => "the disk quota is used up".to_owned(),

@@ -8,6 +8,7 @@
 mod session;
 
 use std::{
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
@@ -18,7 +19,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Demand, Folders, PathEvent, PathStatus, room::Disks};
+use super::{Demand, Folders, OwnFolder, PathEvent, PathStatus, room::Disks};
 use crate::{
     error::{Error, Kind, Result},
     media::launch::LaunchFiles,
@@ -40,6 +41,10 @@ pub struct RecordingRequest {
     pub cut_after: Option<Duration>,
     /// Go on in another file before this one has more bytes.
     pub cut_at: Option<u64>,
+    /// Fragmented MP4 is written in parts of this length; `None`: of a second.
+    pub part: Option<Duration>,
+    /// The folder that the files go to while it takes them; `None`: the one of all.
+    pub folder: Option<OwnFolder>,
 }
 
 /// A recording that runs.
@@ -66,6 +71,8 @@ pub struct RecordingStarted {
     pub session_id: String,
     /// The file, without its folder.
     pub filename: String,
+    /// The folder.
+    pub folder: PathBuf,
     /// When its first frame was captured.
     pub started: SystemTime,
     /// What is missing between the file before this one and this one, because the camera was away.
@@ -79,6 +86,8 @@ pub struct RecordingStopped {
     pub session_id: String,
     /// The file, without its folder.
     pub filename: String,
+    /// The folder.
+    pub folder: PathBuf,
     /// When its first frame was captured.
     pub started: SystemTime,
     /// When its last frame ended.

@@ -5,6 +5,7 @@
 //! is recorded from its first frame on.
 
 use std::{
+    path::PathBuf,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -44,6 +45,8 @@ pub(super) struct Session {
 struct File {
     number: u32,
     name: String,
+    /// The folder it is in.
+    place: PathBuf,
     segment: Segment,
     /// The file counts as being written until it is closed, whoever forgets the recording before.
     written: InUse,
@@ -180,18 +183,18 @@ impl Session {
             cut_at: self.request.cut_at,
         };
         let (folders, launch) = (self.desk.folders.clone(), self.desk.launch.clone());
-        let (note, format) = (Note::new(&self.desk.path, &self.id, started), self.request.format);
-        let rooms = self.desk.disks.borrow().rooms;
+        let (note, request) = (Note::new(&self.desk.path, &self.id, started), self.request);
+        let rooms = self.desk.disks.borrow().rooms.clone();
         let opening = async {
-            let NewRecording { target, written, folder } = folders.new_recording(&note, format, rooms).await?;
-            let name = file_name(&target.file);
+            let NewRecording { target, written, folder } = folders.new_recording(&note, &request, &rooms).await?;
+            let (name, place) = (file_name(&target.file), target.file.parent().unwrap_or(&target.file).to_owned());
             let opening = spawn_blocking(move || Segment::start(target, frames, &launch, bounds));
             let segment = opening
                 .await
                 .map_err(|error| Error::with_source(Kind::Internal, "a recording's file was not opened", error))??;
-            Ok((name, segment, written, folder))
+            Ok((name, place, segment, written, folder))
         };
-        let (name, segment, written, folder) = opening.await.inspect_err(|error: &Error| {
+        let (name, place, segment, written, folder) = opening.await.inspect_err(|error: &Error| {
             // A first file that cannot be written is the caller's to hear of; a later one is an event.
             let before = self.status.borrow().as_ref().map(|status| status.filename.clone());
             match before {
@@ -219,9 +222,15 @@ impl Session {
         tracing::info!(path = %self.desk.path, filename = %name, gap = gap.as_secs_f64(), "recording");
         self.tell(PathEvent::RecordingStarted {
             name: self.desk.path.clone(),
-            started: RecordingStarted { session_id: self.id.clone(), filename: name.clone(), started, gap },
+            started: RecordingStarted {
+                session_id: self.id.clone(),
+                filename: name.clone(),
+                folder: place.clone(),
+                started,
+                gap,
+            },
         });
-        Ok(File { number: progress.files, name, segment, written, folder })
+        Ok(File { number: progress.files, name, place, segment, written, folder })
     }
 
     /// Closes the last file of a stream.
@@ -256,6 +265,7 @@ impl Session {
         let stopped = RecordingStopped {
             session_id: self.id.clone(),
             filename: file.name,
+            folder: file.place,
             started: report.started,
             ended: report.started + report.duration,
             duration: report.duration,

@@ -9,7 +9,7 @@ use crate::{
         rtsp::RtspSettings,
         storage::{NamePattern, Uses},
     },
-    path::{Doors, task::Request},
+    path::{Doors, OwnFolders, task::Request},
     pipeline::{Source, Wanted},
     stream::Limits,
 };
@@ -29,6 +29,7 @@ fn paths(folder: &std::path::Path) -> Paths {
         folders: Folders {
             recordings: folder.into(),
             fallback: None,
+            own: OwnFolders::default(),
             snapshots: folder.into(),
             pattern: NamePattern::default(),
             uses: Uses::default(),

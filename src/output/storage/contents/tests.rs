@@ -35,7 +35,8 @@ fn film_of(bytes: &[u8]) -> Option<Film> {
 }
 
 fn begin(file: PathBuf, format: RecordingFormat, stream: &Arc<Stream>) -> Segment {
-    let (target, frames) = (Target { file, mark: None, format, syncs: Syncs::default() }, stream.subscribe(Join::Ring));
+    let (target, frames) =
+        (Target { file, mark: None, format, part: None, syncs: Syncs::default() }, stream.subscribe(Join::Ring));
     Segment::start(target, frames, &LaunchFiles::default(), Bounds::default()).unwrap()
 }
 

@@ -143,6 +143,7 @@ impl Served {
                     encrypted: false,
                     rtsp: ":8554".into(),
                     rtsps: None,
+                    multicast: None,
                 },
                 v3::Allowed::default(),
             )

@@ -16,7 +16,7 @@ use crate::{
     error::{Error, Result},
     external,
     output::{
-        rtsp::{ReaderEvent, RtspSettings},
+        rtsp::{Multicast, ReaderEvent, RtspSettings},
         snapshot::SnapshotRequest,
         storage::{NamePattern, Uses},
     },
@@ -68,6 +68,7 @@ pub(super) fn served(
         encrypted: config.security.ssl.enabled,
         rtsp: shown(config.rtsp.bind_address, rtsp_port),
         rtsps: rtsps.map(|address| shown(address.ip(), address.port())),
+        multicast: config.rtsp.multicast.then(|| (config.rtsp.multicast_range.to_string(), config.rtsp.multicast_port)),
     }
 }
 
@@ -92,6 +93,7 @@ pub(super) fn rtsp(config: &Config) -> RtspSettings {
         idle_timeout: config.rtsp.idle_timeout,
         max_connections: config.rtsp.max_readers as usize,
         udp_ports: config.rtsp.udp_ports,
+        multicast: multicast(config),
         events: Arc::new(|event| match event {
             ReaderEvent::Joined(reader) => {
                 tracing::info!(path = reader.path, remote = %reader.remote, transport = %reader.transport, "a reader came");
@@ -103,6 +105,16 @@ pub(super) fn rtsp(config: &Config) -> RtspSettings {
         }),
         ..RtspSettings::default()
     }
+}
+
+fn multicast(config: &Config) -> Option<Multicast> {
+    let range = config.rtsp.multicast_range;
+    config.rtsp.multicast.then(|| Multicast {
+        first: range.network(),
+        last: range.broadcast(),
+        port: config.rtsp.multicast_port,
+        ttl: config.rtsp.multicast_ttl,
+    })
 }
 
 /// What the log calls this host, so that a URL in it can be copied.

@@ -5,7 +5,12 @@ use std::{
     time::Duration,
 };
 
-use super::section::Section;
+use ipnet::Ipv4Net;
+
+use super::{
+    section::Section,
+    value::{Fault, Value},
+};
 
 /// The RTSP server.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +25,24 @@ pub struct Rtsp {
     pub max_readers: u32,
     /// UDP ports of RTP and RTCP on this machine. None: the system chooses.
     pub udp_ports: Option<(u16, u16)>,
+    /// Whether readers may have a stream sent to a group of addresses, once for all of them.
+    pub multicast: bool,
+    /// The groups that are used.
+    pub multicast_range: Ipv4Net,
+    /// UDP port of RTP there, an even one; RTCP has the next.
+    pub multicast_port: u16,
+    /// Routers that packets to groups may pass.
+    pub multicast_ttl: u8,
+}
+
+impl Value for Ipv4Net {
+    fn valid() -> String {
+        "multicast addresses, such as 224.1.0.0/16".into()
+    }
+    fn read(text: &str) -> Result<Self, Fault> {
+        let range: Self = text.parse().map_err(|_| Fault::Type)?;
+        if range.network().is_multicast() && range.broadcast().is_multicast() { Ok(range) } else { Err(Fault::Type) }
+    }
 }
 
 impl Default for Rtsp {
@@ -30,6 +53,10 @@ impl Default for Rtsp {
             idle_timeout: Duration::from_secs(20),
             max_readers: 500,
             udp_ports: None,
+            multicast: false,
+            multicast_range: Ipv4Net::new_assert(Ipv4Addr::new(224, 1, 0, 0), 16),
+            multicast_port: 8002,
+            multicast_ttl: 127,
         }
     }
 }
@@ -59,5 +86,9 @@ impl Rtsp {
             }
             ports => self.udp_ports = Some(ports),
         }
+        s.value("multicast", &mut self.multicast);
+        s.value("multicast_range", &mut self.multicast_range);
+        s.bounded("multicast_port", &mut self.multicast_port, |port| *port > 0 && port % 2 == 0, "an even port".into());
+        s.number("multicast_ttl", &mut self.multicast_ttl, 1..=255);
     }
 }

@@ -33,6 +33,7 @@ impl Reader {
             let transport = match transport {
                 Transport::Tcp => retina::client::Transport::Tcp(Default::default()),
                 Transport::Udp => retina::client::Transport::Udp(Default::default()),
+                Transport::Multicast => panic!("retina listens to no groups"),
             };
             session.setup(0, SetupOptions::default().transport(transport)).await?;
             session.play(PlayOptions::default()).await?.demuxed()

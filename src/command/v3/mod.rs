@@ -107,6 +107,8 @@ pub struct Served {
     pub rtsp: String,
     /// RTSP inside TLS, where it is.
     pub rtsps: Option<String>,
+    /// The groups of multicast and the port of RTP there, where it is served.
+    pub multicast: Option<(String, u16)>,
 }
 
 /// What else the configuration of this service says of it.
@@ -177,6 +179,14 @@ impl Engine {
         let given = given
             .with("rtspAddress", text(served.rtsp.clone()))
             .with("rtspTransports", Value::Texts(vec!["tcp".into(), "udp".into()]));
+        let given = match &served.multicast {
+            Some((range, port)) => given
+                .with("rtspTransports", Value::Texts(["multicast", "tcp", "udp"].map(Into::into).into()))
+                .with("multicastIPRange", text(range.clone()))
+                .with("multicastRTPPort", Value::Int((*port).into()))
+                .with("multicastRTCPPort", Value::Int(i64::from(*port) + 1)),
+            None => given,
+        };
         let given = match &served.rtsps {
             Some(address) => {
                 given.with("rtspEncryption", text("optional".into())).with("rtspsAddress", text(address.clone()))

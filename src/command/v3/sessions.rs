@@ -109,6 +109,7 @@ impl From<SessionInfo> for Session {
             transport: info.transport.map(|transport| match transport {
                 Transport::Tcp => "TCP",
                 Transport::Udp => "UDP",
+                Transport::Multicast => "UDP-multicast",
             }),
             profile: info.transport.map(|_| "AVP"),
             conns: [info.connection],

@@ -158,7 +158,9 @@ impl State {
         if feed.has(&session) {
             return;
         }
-        let Some(way) = media.transport(ONLY).and_then(|transport| way(&transport)) else { return };
+        let remote = lock(&self.connections).get(&connection).map(|known| known.remote);
+        let agreed = media.transport(ONLY).zip(remote).and_then(|(transport, remote)| way(&transport, remote));
+        let Some(way) = agreed else { return };
         let known = lock(&self.connections).get(&connection).map(|known| {
             let asking = context.session();
             let own = known.sessions.iter().find(|known| asking.is_some_and(|session| known.session == *session));

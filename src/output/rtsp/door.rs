@@ -33,6 +33,8 @@ use crate::mtx::DigestProof;
 const REALM: &str = "ipcam";
 /// The question about a request's method and URL (`GST_RTSP_AUTH_CHECK_URL`).
 const URL: &str = "auth.check.url";
+/// The question whether a reader may name the group it listens to (`GST_RTSP_AUTH_CHECK_TRANSPORT_CLIENT_SETTINGS`).
+const CLIENT_SETTINGS: &str = "auth.check.transport.client-settings";
 
 mod imp {
     use super::*;
@@ -54,6 +56,10 @@ mod imp {
     impl RTSPAuthImpl for Door {
         fn check(&self, context: &RTSPContext, question: &glib::GString) -> bool {
             let state = self.state.get().and_then(Weak::upgrade);
+            // Where to send to groups is not for readers to say.
+            if question == CLIENT_SETTINGS {
+                return false;
+            }
             let (Some(state), URL) = (state, question.as_str()) else { return true };
             let method = method(context);
             let publishes = method == RTSPMethod::ANNOUNCE;

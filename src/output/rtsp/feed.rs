@@ -141,7 +141,9 @@ impl Feed {
                 }
                 Door::RtcpOut => traffic::watch(pad, move |report| {
                     if let Some(feed) = weak.upgrade() {
-                        feed.playing().for_each(|reader| reader.meter.reported(report));
+                        feed.playing()
+                            .filter(|reader| !reader.listens())
+                            .for_each(|reader| reader.meter.reported(report));
                     }
                 }),
                 Door::RtcpIn => traffic::watch(pad, move |report| {
@@ -176,7 +178,9 @@ impl Feed {
     /// A report came, of one of the readers.
     fn hear(&self, report: &gst::BufferRef) {
         let readers = self.readers();
-        let whose = traffic::origin(report).and_then(|from| readers.iter().find(|reader| reader.end.is_at(from)));
+        let Some(from) = traffic::origin(report) else { return };
+        // On one machine may be who has named its ports and who has not.
+        let whose = readers.iter().filter(|reader| reader.end.is_at(from)).max_by_key(|reader| reader.end.is_exact());
         if let Some(reader) = whose {
             reader.meter.heard(report);
         }
@@ -377,8 +381,13 @@ impl Feed {
             }
         });
         if passes {
+            let mut to_group = false;
             for reader in self.playing() {
-                reader.meter.sent(parcel);
+                if !reader.listens() {
+                    reader.meter.sent(parcel);
+                } else if std::mem::replace(&mut to_group, true) {
+                    continue;
+                }
                 self.mount.packet_bytes_sent.fetch_add(parcel.bytes, Ordering::Relaxed);
             }
         }

@@ -71,6 +71,8 @@ pub struct RtspSettings {
     pub max_connections: usize,
     /// The first and the last UDP port of ours for RTP and RTCP. `None`: the system chooses.
     pub udp_ports: Option<(u16, u16)>,
+    /// Where RTP goes that many get at once. `None`: nowhere.
+    pub multicast: Option<Multicast>,
     /// Told when somebody comes and goes. Called on the server's threads: it must be quick and not
     /// panic.
     pub events: Arc<dyn Fn(ReaderEvent) + Send + Sync>,
@@ -86,9 +88,23 @@ impl Default for RtspSettings {
             stall_timeout: Duration::from_millis(800),
             max_connections: 512,
             udp_ports: None,
+            multicast: None,
             events: Arc::new(|_| {}),
         }
     }
+}
+
+/// Groups of addresses that packets go to once for all who listen (RFC 1112).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Multicast {
+    /// The first group. Each media that is read so has one of its own.
+    pub first: Ipv4Addr,
+    /// The last.
+    pub last: Ipv4Addr,
+    /// The port of RTP, an even one; RTCP has the next.
+    pub port: u16,
+    /// Routers that packets may pass, from 1 on.
+    pub ttl: u8,
 }
 
 /// Gives a mount its frames when a reader asks for them. May block for as long as a source needs to start; other
@@ -127,6 +143,8 @@ pub enum Transport {
     Tcp,
     /// In RTP packets of their own.
     Udp,
+    /// In RTP packets that others get too.
+    Multicast,
 }
 
 impl fmt::Display for Transport {
@@ -134,6 +152,7 @@ impl fmt::Display for Transport {
         f.write_str(match self {
             Self::Tcp => "TCP",
             Self::Udp => "UDP",
+            Self::Multicast => "UDP-multicast",
         })
     }
 }

@@ -29,6 +29,9 @@ use crate::{
 /// What was opened for a DESCRIBE that then did not need it is let go after this time.
 const UNCLAIMED: Duration = Duration::from_secs(5);
 
+/// How every reader and publisher may be reached.
+const UNICAST: gst_rtsp::RTSPLowerTrans = gst_rtsp::RTSPLowerTrans::TCP.union(gst_rtsp::RTSPLowerTrans::UDP);
+
 /// A path that can be read.
 pub(super) struct Mount {
     /// As it was given to `mount`.
@@ -168,6 +171,7 @@ mod imp {
             media.set_shared(feed.is_some_and(|feed| feed.shared));
             if media.downcast_ref::<Media>().is_some_and(Media::is_announced) {
                 media.set_transport_mode(gst_rtsp_server::RTSPTransportMode::RECORD);
+                media.set_protocols(UNICAST);
             }
         }
     }
@@ -187,8 +191,14 @@ impl Factory {
         let _ = imp.mount.set(Arc::clone(mount));
         factory.set_media_gtype(Media::static_type());
         factory.set_suspend_mode(gst_rtsp_server::RTSPSuspendMode::None);
-        factory.set_address_pool(state.udp_ports.as_ref());
-        factory.set_protocols(gst_rtsp::RTSPLowerTrans::TCP | gst_rtsp::RTSPLowerTrans::UDP);
+        factory.set_address_pool(state.addresses.as_ref());
+        factory.set_protocols(UNICAST);
+        if let Some(multicast) = state.settings.multicast {
+            factory.set_protocols(UNICAST | gst_rtsp::RTSPLowerTrans::UDP_MCAST);
+            // All groups have the same port: what listens there has to say for which.
+            factory.set_bind_mcast_address(true);
+            factory.set_max_mcast_ttl(multicast.ttl.into());
+        }
         factory
     }
 }

@@ -53,6 +53,8 @@ pub(super) const ONLY: u32 = 0;
 impl Reader {
     /// Called while the PLAY is answered. `held` takes it off the media until [`Reader::release`].
     pub(super) fn new(info: ReaderInfo, seat: Seat, media: &RTSPSessionMedia, held: bool) -> Arc<Self> {
+        // A group has no beginning of one's own. (Whoever is taken off it has given its address back.)
+        let held = held && info.transport != Transport::Multicast;
         let waiting_since = Arc::new(AtomicU64::new(0));
         if let Some(transport) = media.transport(ONLY) {
             let taken = Arc::clone(&waiting_since);
@@ -65,6 +67,11 @@ impl Reader {
         let (media, held, gone) = (media.downgrade(), AtomicBool::new(held), Mutex::new(false));
         let Seat { connection, session, end, meter } = seat;
         Arc::new(Self { info, connection, session, end, meter, media, held, gone, waiting_since })
+    }
+
+    /// Whether it listens to a group. What goes there goes there once, and is counted for nobody in it (as MediaMTX does).
+    pub(super) fn listens(&self) -> bool {
+        self.info.transport == Transport::Multicast
     }
 
     fn transport(&self) -> Option<RTSPStreamTransport> {

@@ -25,6 +25,7 @@ use super::{
     lock,
     mount::{Factory, Mount},
     publish::Publisher,
+    way,
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -57,8 +58,8 @@ pub(super) struct State {
     pub(super) next_connection: AtomicU64,
     /// A connection was closed.
     pub(super) left: Condvar,
-    /// Which UDP ports are free, where there are only some.
-    pub(super) udp_ports: Option<gst_rtsp_server::RTSPAddressPool>,
+    /// Which addresses and UDP ports are free, where there are only some.
+    pub(super) addresses: Option<gst_rtsp_server::RTSPAddressPool>,
     pub(super) stopping: AtomicBool,
     /// How old frames are when they are handed to readers, in seconds.
     pub(super) handed: Histogram,
@@ -241,7 +242,7 @@ impl State {
         server.set_mount_points(Some(&points));
         server.set_session_pool(Some(&sessions));
         server.set_thread_pool(Some(&threads));
-        let udp_ports = settings.udp_ports.map(udp_ports);
+        let addresses = way::addresses(&settings);
         let state = Arc::new(Self {
             settings,
             launch,
@@ -255,7 +256,7 @@ impl State {
             limits: Mutex::new(HashMap::new()),
             next_connection: AtomicU64::new(0),
             left: Condvar::new(),
-            udp_ports,
+            addresses,
             stopping: AtomicBool::new(false),
             handed: Histogram::new(FRAME_AGES),
             told: broadcast::Sender::new(EVENTS),
@@ -372,17 +373,6 @@ impl State {
         };
         glib::timeout_source_new(interval, None, glib::Priority::DEFAULT, again).attach(Some(&self.context));
     }
-}
-
-/// A pool of these UDP ports, at any address of this machine.
-fn udp_ports((first, last): (u16, u16)) -> gst_rtsp_server::RTSPAddressPool {
-    let pool = gst_rtsp_server::RTSPAddressPool::new();
-    for any in [gst_rtsp_server::RTSP_ADDRESS_POOL_ANY_IPV4, gst_rtsp_server::RTSP_ADDRESS_POOL_ANY_IPV6] {
-        if let Err(error) = pool.add_range(any, any, first, last, 0) {
-            tracing::error!(first, last, %error, "RTSP cannot use these UDP ports");
-        }
-    }
-    pool
 }
 
 /// A path's name and how it stands in a URL: `camera0` and `/camera0`.

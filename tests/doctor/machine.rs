@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    net::TcpListener,
+    net::{TcpListener, UdpSocket},
     os::unix::fs::{PermissionsExt, chown},
     path::Path,
 };
@@ -60,7 +60,8 @@ fn a_configuration_is_missing_wrong_or_warned_of() {
 #[test]
 fn a_user_is_missing_or_not_in_the_group_of_cameras() {
     let desk = Desk::new();
-    let binary = format!("{BINARY} run");
+    fs::set_permissions(desk.folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let binary = format!("{BINARY} run --config {}", desk.config().display());
     desk.start_with(&binary, "User=no-such-user");
     let report = desk.examine(&["--only", "user,folders"]);
     report.has("fail", "user.exists", "no user no-such-user");
@@ -69,6 +70,13 @@ fn a_user_is_missing_or_not_in_the_group_of_cameras() {
     desk.examine(&["--only", "user"]).has("fail", "user.video", "nobody is not in the group video");
     desk.start_with(&binary, "User=nobody\n");
     desk.examine(&["--only", "user"]).has("ok", "user.video", "nobody is in the group video");
+    let has_render = fs::read_to_string("/etc/group").unwrap().lines().any(|line| line.starts_with("render:"));
+    if has_render {
+        desk.examine(&["--only", "user"]).has("ok", "user.render", "no encoder of a graphics card");
+        desk.configure("encoder: { order: [vah264enc, x264enc] }");
+        desk.start_with(&binary, "User=nobody");
+        desk.examine(&["--only", "user"]).has("warn", "user.render", "nobody is not in the group render");
+    }
     desk.start_with(&binary, "User=root\n");
     desk.examine(&["--only", "user"]).has("warn", "user.exists", "runs as root");
     desk.start_with(&binary, "User=nobody\nGroup=no-such-group\n");
@@ -172,6 +180,11 @@ fn a_port_is_taken_and_by_whom_or_cannot_be_had() {
         report.has("fail", check, &format!("(pid {})", std::process::id()));
         drop(taken);
     }
+    desk.configure(&format!("rtsp: {{ bind_address: {}, udp_first_port: 8000, udp_last_port: 8003 }}", desk.address));
+    desk.examine(&["--only", "ports"]).has("ok", "ports.rtsp.udp_first_port", "8000 to 8003 are free");
+    let taken = UdpSocket::bind((desk.address.as_str(), 8001)).unwrap();
+    desk.examine(&["--only", "ports"]).has("fail", "ports.rtsp.udp_first_port", "UDP ports 8001 are taken");
+    drop(taken);
     // Of the documentation's network (RFC 5737), and so of no machine.
     desk.configure("server: { host: 192.0.2.1 }");
     desk.examine(&["--only", "ports"]).has("fail", "ports.server.port", "cannot listen on 192.0.2.1");

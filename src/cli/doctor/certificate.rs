@@ -55,3 +55,25 @@ fn dates(from: SystemTime, until: SystemTime, now: SystemTime) -> Finding {
         Finding::ok(CHECK, format!("good until {}", day(until)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::{super::finding::Status, *};
+
+    #[test]
+    fn an_end_that_is_near_is_warned_of() {
+        let (from, until) = (datetime!(2026-01-01 0:00 UTC), datetime!(2027-01-01 0:00 UTC));
+        for (now, status) in [
+            (datetime!(2025-12-31 23:59 UTC), Status::Fail),
+            (datetime!(2026-01-01 0:00 UTC), Status::Ok),
+            (datetime!(2026-12-01 23:59 UTC), Status::Ok),
+            (datetime!(2026-12-02 0:00 UTC), Status::Warn),
+            (datetime!(2026-12-31 23:59 UTC), Status::Warn),
+            (datetime!(2027-01-01 0:00 UTC), Status::Fail),
+        ] {
+            assert_eq!(dates(from.into(), until.into(), now.into()).status, status, "{now}");
+        }
+    }
+}

@@ -1,9 +1,10 @@
 //! The ports: free, or this service's own. Listening is tried as the service does it, as its user.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 
 use camera_service::{
     app::{self, Listener},
+    config::Config,
     error::Result,
 };
 use procfs::{
@@ -23,7 +24,11 @@ const PRIVILEGE: &str = "CAP_NET_BIND_SERVICE";
 /// The checks.
 pub fn look(case: &Case) -> Vec<Finding> {
     match case.config() {
-        Some(config) => app::listeners(config).iter().map(|listener| port(case, listener)).collect(),
+        Some(config) => {
+            let listeners = app::listeners(config);
+            let ports = listeners.iter().map(|listener| port(case, listener));
+            ports.chain(udp(case, config)).collect()
+        }
         None => vec![Finding::skipped("ports", "the configuration cannot be read; that comes first")],
     }
 }
@@ -64,6 +69,29 @@ fn port(case: &Case, listener: &Listener) -> Finding {
             format!("set {key} to a port from 1024 on, and its address to one of this machine"),
         ),
     }
+}
+
+/// The UDP ports that are set aside for RTSP, where some are.
+fn udp(case: &Case, config: &Config) -> Option<Finding> {
+    const CHECK: &str = "ports.rtsp.udp_first_port";
+    let (first, last) = config.rtsp.udp_ports?;
+    let taken = || -> Vec<u16> {
+        (first..=last).filter(|&port| UdpSocket::bind((config.rtsp.bind_address, port)).is_err()).collect()
+    };
+    let rtsp = SocketAddr::from((config.rtsp.bind_address, config.mediamtx.rtsp_port));
+    let is_ours = |holder: Holder| holder.name == OURS;
+    Some(match case.as_service(taken) {
+        Err(why) => Finding::skipped(CHECK, why),
+        Ok(taken) if taken.is_empty() => Finding::ok(CHECK, format!("UDP {first} to {last} are free")),
+        Ok(_) if holder(rtsp).flatten().is_some_and(is_ours) => {
+            Finding::ok(CHECK, format!("some of UDP {first} to {last} are in use while the service runs"))
+        }
+        Ok(taken) => {
+            let taken = taken.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
+            let fix = "stop who has them (ss -ulnp), or set rtsp.udp_first_port and udp_last_port";
+            Finding::fail(CHECK, format!("UDP ports {taken} are taken"), fix)
+        }
+    })
 }
 
 /// Whether the unit gives the privilege that the first ports need.

@@ -26,10 +26,16 @@ pub struct Process {
 impl Process {
     /// Starts it with this configuration.
     pub fn start(config: &Path, log_format: &str) -> Self {
+        Self::start_with(config, log_format, &[])
+    }
+
+    /// Starts it with this configuration and more environment.
+    pub fn start_with(config: &Path, log_format: &str, env: &[(&str, &str)]) -> Self {
         let mut child = AsyncCommand::new(BINARY)
             .args(["--log-format", log_format, "--config"])
             .arg(config)
             .env_remove("RUST_LOG")
+            .envs(env.iter().copied())
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()

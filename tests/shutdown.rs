@@ -36,6 +36,26 @@ async fn sigterm_closes_the_recording_tells_the_client_and_exits_with_0() {
 }
 
 #[tokio::test]
+async fn systemd_is_told_of_the_start_and_of_the_time_that_stopping_may_take() {
+    let (folder, file) = support::configured("camera: { test_pattern: never, discovery_enabled: false }");
+    let socket = folder.path().join("notify");
+    let systemd = tokio::net::UnixDatagram::bind(&socket).unwrap();
+    let env = [("NOTIFY_SOCKET", socket.to_str().unwrap()), ("CAMERA_SERVICE__SERVER__SHUTDOWN_TIMEOUT", "300s")];
+    let mut service = Process::start_with(&file, "human", &env);
+    let hear = async || {
+        let mut told = [0; 256];
+        let length = timeout(PATIENCE, systemd.recv(&mut told)).await.unwrap().unwrap();
+        String::from_utf8(told[..length].to_vec()).unwrap()
+    };
+    service.line("ws://").await;
+    assert_eq!(hear().await.trim(), "READY=1");
+    assert_eq!(service.terminate().await.code(), Some(0));
+    // The unit's own time would end it sooner.
+    let lines = hear().await;
+    assert_eq!(lines.lines().collect::<Vec<_>>(), ["STOPPING=1", "EXTEND_TIMEOUT_USEC=305000000"]);
+}
+
+#[tokio::test]
 async fn log_lines_are_json_on_request() {
     let (_folder, file) = support::configured("camera: { test_pattern: never, discovery_enabled: false }");
     let mut service = Process::start(&file, "json");

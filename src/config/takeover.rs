@@ -139,13 +139,14 @@ fn settle(node: &mut Node, home: &Path, left_out: &mut BTreeMap<String, String>)
 
 /// What became of each key of `root`.
 fn account(root: &Node, reading: Reading, left_out: &BTreeMap<String, String>) -> Takeover {
-    let Reading { tree, loaded: Loaded { config, warnings }, .. } = reading;
+    let Reading { tree, loaded: Loaded { warnings, .. }, .. } = reading;
     let paths = paths(&tree, "");
     let mut written = Vec::new();
     leaves(root, &mut written);
-    // Among them old spellings of keys that are written as today, too: they would step in for those.
+    // Without what has no effect: old spellings of keys that are written as today, too, would step in for those.
     let idle: Vec<String> =
         left_out.keys().cloned().chain(warnings.iter().map(|warning| warning.key.clone())).collect();
+    let config = read(without(root.clone(), idle.iter())).loaded.config;
     let (mut fates, mut taken) = (Vec::new(), BTreeSet::new());
     for key in written {
         let about = |there: &str| belongs(&key, there);

@@ -124,7 +124,7 @@ impl Outside {
         if asking.token.is_empty() {
             return Err("JWT not provided".into());
         }
-        let claims = claims(&*self.keys(global)?, global, &asking.token)?;
+        let claims = claims(&self.keys(global)?, global, &asking.token)?;
         let name = global.text("authJWTClaimKey");
         let granted = claims.get(name).ok_or_else(|| format!("claim '{name}' not found inside JWT"))?;
         // The list, or a text in which it is written.

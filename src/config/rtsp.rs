@@ -6,10 +6,11 @@ use std::{
 };
 
 use ipnet::Ipv4Net;
+use serde_json::Value as Json;
 
 use super::{
     section::Section,
-    value::{Fault, Value},
+    value::{Fault, Value, text_form},
 };
 
 /// The RTSP server.
@@ -38,6 +39,13 @@ pub struct Rtsp {
 impl Value for Ipv4Net {
     fn valid() -> String {
         "multicast addresses, such as 224.1.0.0/16".into()
+    }
+    fn written(&self) -> Json {
+        self.to_string().into()
+    }
+    fn forms() -> Vec<Json> {
+        let byte = "(25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])";
+        vec![text_form(&format!("^(22[4-9]|23[0-9])([.]{byte}){{3}}/([4-9]|[12][0-9]|3[0-2])$"))]
     }
     fn read(text: &str) -> Result<Self, Fault> {
         let range: Self = text.parse().map_err(|_| Fault::Type)?;

@@ -168,10 +168,16 @@ fn the_configuration_is_written_once_and_what_was_there_is_kept() {
     assert!(machine.migrate(&["--dry-run"]).ends_with("Nothing was changed.\n"));
     assert_eq!(machine.written(), "server: { port: 1234 }\n");
 
+    let variable = "CAMERA_SERVICE__RETENTION_POLICY__AUTO_CLEANUP=false\n";
+    fs::write(machine.path("more.env"), variable).unwrap();
+    let kept = machine.migrate(&["--dry-run", "--env-file", machine.path("more.env").to_str().unwrap()]);
+    assert!(!kept.contains("will delete"), "{kept}");
+
     let said = machine.migrate(&[]);
     for line in ["server.read_timeout: taken as", "server.port: default anyway", "storage.fallback_path: left out"] {
         assert!(said.contains(line), "{said}");
     }
+    assert!(said.contains("will delete old files"), "{said}");
     assert!(!said.contains(SECRET), "{said}");
     let config = parse(&machine.written());
     assert_eq!(config.security.jwt.secret_key.expose(), SECRET);

@@ -62,6 +62,12 @@ impl Migrate {
         for folder in &folders {
             println!("Recordings or snapshots are in {}.", folder.display());
         }
+        if deletes(&takeover.config) {
+            println!(
+                "Its limits will delete old files there from the service's start on: retention_policy, cleanup_after_days and \
+                 max_count say which. To keep them all, set retention_policy.auto_cleanup to false before."
+            );
+        }
         if self.dry_run {
             println!("Nothing was changed.");
             return Ok(());
@@ -138,6 +144,12 @@ impl Migrate {
         println!("The service may write there: {}.", file.display());
         Ok(())
     }
+}
+
+/// Whether files are deleted without anybody's asking.
+fn deletes(Config { retention_policy: policy, recording, snapshots, .. }: &Config) -> bool {
+    let limits = [recording.cleanup_after_days, snapshots.cleanup_after_days, snapshots.max_count];
+    policy.auto_cleanup && (policy.enabled || policy.min_free_gb > 0.0 || limits.iter().any(|limit| *limit > 0))
 }
 
 /// The folders that are written to and are not of the state directory.

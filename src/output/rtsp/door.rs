@@ -23,8 +23,9 @@ use gst_rtsp_server::{RTSPContext, prelude::*, subclass::prelude::*};
 
 use super::{
     client::query,
+    guest::{Admission, Guest, Proof},
     lock,
-    publish::{Admission, Guest, Proof, Told},
+    publish::Told,
     server::State,
 };
 use crate::mtx::DigestProof;

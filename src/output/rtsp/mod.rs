@@ -26,6 +26,7 @@ mod door;
 mod feed;
 mod feeder;
 mod gate;
+mod guest;
 mod mount;
 mod packets;
 mod people;
@@ -47,8 +48,8 @@ use uuid::Uuid;
 
 use crate::{error::Result, stream::Stream};
 
+pub use guest::{Admission, Guest, Proof, Publishers, Visit};
 pub use people::{ConnectionInfo, SessionInfo, SessionState};
-pub use publish::{Admission, Guest, Proof, Publishers, Visit};
 pub use server::RtspServer;
 pub use traffic::Traffic;
 

@@ -5,7 +5,7 @@
 //! the first that is understood leads into a [`Publication`]. A path without a stream has no mount; while something is
 //! announced on it, it has one that says 404 to readers.
 //!
-//! Not here: who may publish, and what becomes of it ([`Publishers`] knows).
+//! Not here: who may publish, and what becomes of it ([`Publishers`](super::Publishers) knows).
 
 use std::{
     cell::Cell,
@@ -20,6 +20,7 @@ use gst_rtsp_server::{RTSPClient, RTSPContext, prelude::*, subclass::prelude::*}
 
 use super::{
     client::{path, session_media},
+    guest::Visit,
     lock,
     mount::{Factory, Mount},
     server::State,
@@ -30,80 +31,12 @@ use crate::{
     error::{Error, Result},
     frame::Codec,
     media::publication::Publication,
-    mtx::DigestProof,
 };
 
 /// A publisher that sends no packet for this long is disconnected (`readTimeout` of MediaMTX).
 const SILENCE: Duration = Duration::from_secs(10);
 /// The RTP payload type of JPEG (RFC 3551, 6).
 const JPEG: i32 = 26;
-
-/// Who decides about publishers and takes what they send. Called on the thread of the publisher's connection: it may
-/// block, and nobody else waits.
-pub trait Publishers: Send + Sync {
-    /// Whether somebody there may publish to `path`. Error: it is told to nobody but the log; the publisher gets 400.
-    fn announced(&self, path: &str, remote: SocketAddr) -> Result<()>;
-
-    /// From now on, until it ends, this is published to `path`. Error: as above.
-    fn published(&self, path: &str, publication: Publication) -> Result<()>;
-
-    /// Whether somebody may read `path` or publish to it. Takes its time for wrong credentials.
-    fn admitted(&self, guest: &Guest<'_>) -> Admission;
-
-    /// Somebody wants to read `path`, where nothing is mounted. It may be mounted when this returns.
-    fn visited(&self, path: &str) -> Visit;
-}
-
-/// Somebody who wants something, and has to show who it is.
-#[derive(Clone, Copy, Debug)]
-pub struct Guest<'a> {
-    /// The path.
-    pub path: &'a str,
-    /// The query of its URL.
-    pub query: &'a str,
-    /// To publish to it, or to read it.
-    pub publishes: bool,
-    /// From where.
-    pub remote: SocketAddr,
-    /// The name, and what was shown for it.
-    pub shown: Option<(&'a str, Proof<'a>)>,
-}
-
-/// What is shown for a name.
-#[derive(Clone, Copy, Debug)]
-pub enum Proof<'a> {
-    /// The password (Basic).
-    Password(&'a str),
-    /// That it is known (Digest), with the nonce of this connection.
-    Digest(&'a DigestProof),
-}
-
-/// Whether somebody may.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Admission {
-    /// Yes.
-    Granted,
-    /// Not without credentials, of which none were shown.
-    Ask {
-        /// The password may be sent.
-        basic: bool,
-        /// That it is known may be shown.
-        digest: bool,
-    },
-    /// Not with these credentials.
-    Refused,
-}
-
-/// What a reader is told who wants to read what is not mounted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Visit {
-    /// What is there by now: 404, if it still is nothing.
-    Asked,
-    /// To go there: to a path of this server (`/name`), or a URL.
-    Elsewhere(String),
-    /// Nothing can be there: 400.
-    Unknown,
-}
 
 /// What a reader is told of a path that has no stream.
 pub(super) enum Told {

@@ -1,6 +1,9 @@
 //! Paths as they are: source, tracks, readers, counters.
 
-use std::{collections::BTreeMap, sync::PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError},
+};
 
 use serde::Serialize;
 
@@ -117,10 +120,15 @@ pub async fn stop_path(gateway: &Gateway, name: &str) -> Answer<()> {
 
 fn describe(gateway: &Gateway, conf: &Conf, name: String, conf_name: String, set: &Set) -> Path {
     let status = gateway.paths.status(&name).ok();
-    let stream = status.as_ref().and_then(|status| status.available().cloned()).filter(|stream| !stream.is_closed());
+    // What a path that is always available had just now is over, and what comes next on its way.
+    let lasts = status.as_ref().and_then(|status| status.outgoing.as_ref()).is_some_and(|stream| !stream.is_closed());
+    let is_there = |stream: &Arc<Stream>| lasts || !stream.is_closed();
+    let stream = status.as_ref().and_then(|status| status.available().cloned()).filter(is_there);
     let since = status.as_ref().filter(|_| stream.is_some()).and_then(|status| status.available_since).map(Moment);
     // MediaMTX calls a source online as soon as it is there; so it is written when there is one.
-    let source_stream = stream.as_ref().filter(|_| status.as_ref().is_some_and(|status| status.filler.is_none()));
+    let is_source =
+        |stream: &&Arc<Stream>| !stream.is_closed() && status.as_ref().is_some_and(|status| status.filler.is_none());
+    let source_stream = stream.as_ref().filter(is_source);
     let online = source_stream.is_some();
     let online_since = status.as_ref().filter(|_| online).and_then(|status| status.streaming_since).map(Moment);
     let mut sessions = gateway.paths.rtsp().sessions();

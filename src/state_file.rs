@@ -33,7 +33,8 @@ pub fn load<T: Default>(path: &Path, parse: impl FnOnce(&[u8]) -> Result<T, Stri
 }
 
 /// Writes a file with the permissions `mode`: to a temporary one in the same folder, which is synced and renamed, so a
-/// power cut leaves the old file or the new one. Error: the folder cannot be written; the old file is whole then.
+/// power cut leaves the old file or the new one. What root writes belongs to the owner of the old one, or of the folder.
+/// Error: the folder cannot be written; the old file is whole then.
 pub fn write(path: &Path, text: &[u8], mode: u32) -> Result<()> {
     replace(path, text, mode).map_err(|error| on_disk(format!("{} cannot be written", path.display()), error))
 }
@@ -73,6 +74,7 @@ fn replace(path: &Path, text: &[u8], mode: u32) -> io::Result<()> {
     let open = OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary);
     let written = open.and_then(|mut file| {
         file.write_all(text)?;
+        give_to_owner_of(if path.exists() { path } else { folder }, &file)?;
         file.sync_all()?;
         fs::rename(&temporary, path)
     });

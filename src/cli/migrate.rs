@@ -2,7 +2,7 @@
 
 use std::{
     fs, io,
-    os::unix::fs::{MetadataExt, chown, lchown},
+    os::unix::fs::{MetadataExt, lchown},
     path::{Path, PathBuf},
 };
 
@@ -122,11 +122,7 @@ impl Migrate {
             fs::copy(&self.to, &backup).map_err(|error| failed("cannot be kept", &self.to, error))?;
             println!("{} is kept as {}.", self.to.display(), backup.display());
         }
-        state_file::write(&self.to, text.as_bytes(), there.as_ref().map_or(0o640, |it| it.mode() & 0o777))?;
-        if let Some(there) = there {
-            chown(&self.to, Some(there.uid()), Some(there.gid()))
-                .map_err(|error| failed("cannot be given its owner", &self.to, error))?;
-        }
+        state_file::write(&self.to, text.as_bytes(), there.map_or(0o640, |it| it.mode() & 0o777))?;
         println!("{} is written.", self.to.display());
         Ok(())
     }

@@ -55,6 +55,11 @@ class Webcam:
         """Whether it is plugged in still."""
         return self._process.poll() is None
 
+    def may_sleep(self) -> bool:
+        """Whether the kernel suspends it while no program has it open (power/control of its USB device)."""
+        interface = Path("/sys/class/video4linux", Path(self.nodes[0]).name, "device").resolve()
+        return (interface.parent / "power" / "control").read_text().strip() == "auto"
+
     def heal(self) -> None:
         """Ends its fault."""
         self._process.send_signal(signal.SIGUSR1)

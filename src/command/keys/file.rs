@@ -6,7 +6,7 @@
 use std::{
     collections::HashSet,
     fs::{self, File},
-    io::{self, Write},
+    io,
     os::unix::fs::PermissionsExt,
     path::Path,
 };
@@ -117,20 +117,8 @@ fn change<T>(file: &Path, how: impl FnOnce(&mut Vec<Record>) -> Result<T>) -> Re
     let document = Document { version: VERSION, keys };
     let text = serde_json::to_string_pretty(&document)
         .map_err(|error| Error::with_source(Kind::Internal, "the API keys cannot be written", error))?;
-    replace(file, &lock, text.as_bytes()).map_err(failed)?;
+    state_file::write(file, format!("{text}\n").as_bytes(), 0o600)?;
     Ok(result)
-}
-
-fn replace(file: &Path, folder_lock: &File, text: &[u8]) -> io::Result<()> {
-    let folder = folder(file);
-    // Made with mode 0600, under a name of its own, and gone if anything fails before it is renamed.
-    let mut written = tempfile::Builder::new().prefix(".api-keys-").tempfile_in(folder)?;
-    written.write_all(text)?;
-    written.write_all(b"\n")?;
-    state_file::give_to_owner_of(if file.exists() { file } else { folder }, written.as_file())?;
-    written.as_file().sync_all()?;
-    written.persist(file).map_err(|error| error.error)?;
-    folder_lock.sync_all()
 }
 
 fn folder(file: &Path) -> &Path {

@@ -1,6 +1,8 @@
 """A camera appears and is on the air; it disappears and nothing is left of it; it comes back and is the same."""
 import json
+import shutil
 import subprocess
+from pathlib import Path
 
 import probe
 import rtsp
@@ -8,6 +10,9 @@ from cameras import HEIGHT, WIDTH, Vivid, Webcam, nodes
 from scenarios import Lab, scenario
 from service import BINARY, ON_DEMAND, Service
 from wait import wait_for
+
+# The files of the Debian package.
+PACKAGED = Path(__file__).parents[3] / "packaging" / "debian"
 
 
 @scenario
@@ -41,6 +46,28 @@ def a_session_description_says_what_a_decoder_needs(lab: Lab) -> None:
         assert word in sdp, (word, sdp)
     # No such path, as MediaMTX says it; one without a stream is 404.
     assert rtsp.describe(service.url("camera999")).status == 400
+
+
+@scenario
+def the_packages_rule_of_udev_keeps_usb_cameras_awake(_: Lab) -> None:
+    """Those that were there before it too, as the package does it when it is installed."""
+    rule = Path("/run/udev/rules.d/60-camera-service.rules")
+    before = Webcam("Sleeper", port=6, serial="S1")
+    wait_for("the kernel to let it sleep", before.may_sleep)
+    rule.parent.mkdir(exist_ok=True)
+    shutil.copy(PACKAGED / "camera-service.udev", rule)
+    postinst = (PACKAGED / "camera-service.postinst").read_text()
+    commands = [line.split(" || ")[0].split() for line in postinst.splitlines() if line.strip().startswith("udevadm ")]
+    assert len(commands) == 2, commands
+    try:
+        for command in commands:
+            subprocess.run(command, check=True)
+        wait_for("the rule for the one that was there", lambda: not before.may_sleep())
+        after = Webcam("Waker", port=7, serial="W1")
+        wait_for("the rule for the one that comes", lambda: not after.may_sleep())
+    finally:
+        rule.unlink()
+        subprocess.run(["udevadm", "control", "--reload"], check=True)
 
 
 @scenario

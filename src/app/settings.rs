@@ -20,7 +20,7 @@ use crate::{
         snapshot::SnapshotRequest,
         storage::{NamePattern, Uses},
     },
-    path::{Doors, Folders, OwnFolders, PathSettings, Publishing, RecordingRequest, Thresholds},
+    path::{Doors, Filling, Folders, OwnFolders, PathSettings, Publishing, RecordingRequest, Thresholds},
     pipeline::Wanted,
     stream::Limits,
 };
@@ -212,6 +212,7 @@ pub(super) fn pins(config: &Config) -> Vec<Pin> {
 pub(super) fn offer(config: &Config) -> Offer {
     let controls = ControlPolicy { restore: config.camera.restore_controls, fixed: Default::default() };
     let default = camera::Service { wanted: wanted(config), settings: path(config), name: None, controls };
+    let always_available = |pin: &config::Pin| pin.always_available.unwrap_or(config.camera.always_available);
     let pinned = |pin: &config::Pin| camera::Service {
         wanted: Wanted {
             codec: pin.codec.unwrap_or(default.wanted.codec),
@@ -221,8 +222,9 @@ pub(super) fn offer(config: &Config) -> Offer {
             ..default.wanted.clone()
         },
         settings: PathSettings {
-            always_on: pin.auto_start.unwrap_or(default.settings.always_on),
-            publishing: crate::path::Publishing::Never,
+            always_on: pin.auto_start.unwrap_or(config.camera.auto_start_streams) || always_available(pin),
+            always_available: always_available(pin).then(Filling::default),
+            publishing: Publishing::Never,
             auto_record: pin.auto_record.unwrap_or(config.recording.auto_record).then(|| auto_record(config)),
             ring: Limits { past: pin.pre_roll.unwrap_or(config.recording.pre_roll), ..default.settings.ring },
             ..default.settings.clone()
@@ -323,12 +325,12 @@ fn path(config: &Config) -> PathSettings {
     let streams = &config.streams;
     PathSettings {
         publishing: Publishing::Never,
-        always_on: config.camera.auto_start_streams,
+        always_on: config.camera.auto_start_streams || config.camera.always_available,
         close_after: streams.close_after,
         start_timeout: streams.start_timeout,
         frame_timeout: streams.frame_timeout,
         auto_record: config.recording.auto_record.then(|| auto_record(config)),
-        always_available: None,
+        always_available: config.camera.always_available.then(Filling::default),
         stop_timeout: Duration::from_secs(5),
         ring: Limits {
             gops: streams.ring.gops as usize,

@@ -19,6 +19,8 @@ pub struct Camera {
     /// Whether a camera streams from plug to unplug. Off: from the first reader until
     /// [`Streams::close_after`](super::Streams::close_after) the last.
     pub auto_start_streams: bool,
+    /// Whether readers stay while a camera is away, and see a filler meanwhile. Such a camera streams from plug to unplug.
+    pub always_available: bool,
     /// Whether what controls are set to is remembered, and set again when a camera is plugged in.
     pub restore_controls: bool,
     /// When a test-pattern camera is offered.
@@ -58,6 +60,8 @@ pub struct Pin {
     pub codec: Option<Codec>,
     /// Whether it streams without readers.
     pub auto_start: Option<bool>,
+    /// Whether its readers stay while it is away.
+    pub always_available: Option<bool>,
     /// Whether it is recorded whenever it is there.
     pub auto_record: Option<bool>,
     /// How much of the past its recordings begin with.
@@ -102,6 +106,7 @@ impl Default for Camera {
             discovery_enabled: true,
             detection_timeout: Duration::from_secs(5),
             auto_start_streams: true,
+            always_available: false,
             restore_controls: true,
             test_pattern: TestPattern::Auto,
             devices: Vec::new(),
@@ -116,6 +121,7 @@ impl Camera {
         let valid = "a time from 100ms to 60s".to_owned();
         s.bounded("detection_timeout", &mut self.detection_timeout, |time| range.contains(time), valid);
         s.value("auto_start_streams", &mut self.auto_start_streams);
+        s.value("always_available", &mut self.always_available);
         s.value("restore_controls", &mut self.restore_controls);
         s.value("test_pattern", &mut self.test_pattern);
         let mut ids: Vec<CameraId> = Vec::new();
@@ -145,6 +151,7 @@ impl Pin {
         s.bounded("bitrate", &mut pin.bitrate, |rate| rate.is_none_or(BitRate::is_sane), BitRate::sane());
         s.value("codec", &mut pin.codec);
         s.value("auto_start", &mut pin.auto_start);
+        s.value("always_available", &mut pin.always_available);
         s.value("auto_record", &mut pin.auto_record);
         let short = |time: &Option<Duration>| time.is_none_or(|time| time <= Duration::from_secs(600));
         s.bounded("pre_roll", &mut pin.pre_roll, short, "a time up to 10m".into());

@@ -34,6 +34,11 @@ pub fn path_keys() -> Set {
     Set::new(path::KEYS)
 }
 
+/// What `alwaysAvailableTracks` says of a stream of H.264 alone.
+pub fn h264_track() -> Set {
+    Set::defaults(path::TRACK).with("codec", Value::Text("H264".into()))
+}
+
 /// The global keys, likewise.
 pub fn global_keys() -> Set {
     Set::new(global::KEYS)

@@ -17,7 +17,7 @@ some_words! {
     TRACK_CODEC = ["AV1", "VP9", "H265", "H264", "MPEG4Audio", "Opus", "G711", "LPCM"], "unsupported codec '{}'", false;
 }
 
-static TRACK: &[Key] =
+pub(super) static TRACK: &[Key] =
     &[word("codec", &TRACK_CODEC, ""), int("sampleRate", 0), int("channelCount", 0), flag("muLaw", false)];
 
 static FORWARD: &[Key] = &[text("dest", ""), text("destFingerprint", ""), text("whipBearerToken", "")];

@@ -193,7 +193,7 @@ fn a_device_is_pinned() {
     let config = config(
         "camera:\n  devices:\n    - match: {serial: '0042', name: HD Webcam}\n      id: camera3\n      name: Door\n      \
          mode: {format: MJPG, width: 1920, height: 1080, fps: 29.97}\n      encoder: openh264enc\n      bitrate: 4M\n      \
-         codec: mjpeg\n      auto_start: false\n      restore_controls: false\n      \
+         codec: mjpeg\n      auto_start: false\n      always_available: false\n      restore_controls: false\n      \
          controls: {brightness: 12, power_line_frequency: 50 Hz, label: ''}\n    - {match: {node: /dev/video9}, ignore: true}\n",
     );
     let [door, ignored] = config.camera.devices.as_slice() else { panic!("{:?}", config.camera.devices) };
@@ -202,8 +202,8 @@ fn a_device_is_pinned() {
     let mode = door.mode.unwrap();
     assert_eq!((mode.format, mode.rate), (Some(FourCc::MJPG), Some(Rate { frames: 30000, seconds: 1001 })));
     assert_eq!(
-        (door.codec, door.bitrate, door.auto_start),
-        (Some(Codec::Mjpeg), Some(BitRate(4_000_000)), Some(false))
+        (door.codec, door.bitrate, door.auto_start, door.always_available),
+        (Some(Codec::Mjpeg), Some(BitRate(4_000_000)), Some(false), Some(false))
     );
     let controls = [("brightness", "12"), ("label", ""), ("power_line_frequency", "50 Hz")];
     assert_eq!(door.controls, controls.map(|(name, text)| (name.to_owned(), text.to_owned())).into());

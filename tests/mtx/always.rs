@@ -213,6 +213,37 @@ async fn a_camera_that_was_never_there_can_be_read_and_comes_in_its_own_size() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn cameras_are_always_available_by_the_configuration_of_the_service() {
+    // Its time is for streams on demand, which these are not any more.
+    let cameras = "camera: { test_pattern: never, auto_start_streams: false, always_available: true, devices: [\
+                   { match: { serial: PLAIN }, id: camera1, always_available: false }] }\n";
+    let service = Service::start(&format!("{cameras}streams: {{ width: 640, height: 360, close_after: 0s }}\n")).await;
+    let plain = Camera::usb(1, "1.2", Some("PLAIN"));
+    for camera in [&camera(), &plain] {
+        service.plug(camera).await;
+    }
+    until(&service, "camera0", true).await;
+    let mut reader = Reader::open(&service.url("camera0"), "tcp").await;
+    reader.sees((640, 360), 5).await;
+    for camera in [&camera(), &plain] {
+        service.unplug(camera).await;
+    }
+    until(&service, "camera0", false).await;
+    reader.sees((640, 360), 5).await;
+    service.path("camera1", |status| status.available().is_none()).await;
+    // The API says so, and may say otherwise.
+    let shown = async |name: &str| get(&service, &format!("/config/paths/get/{name}")).await["alwaysAvailable"].clone();
+    assert_eq!((shown("camera0").await, shown("camera1").await), (json!(true), json!(false)));
+    done(&service, "PATCH", "/config/paths/patch/camera0", r#"{"record": false}"#).await;
+    until(&service, "camera0", false).await;
+    done(&service, "PATCH", "/config/paths/patch/camera0", r#"{"alwaysAvailable": false}"#).await;
+    service.path("camera0", |status| status.available().is_none()).await;
+    done(&service, "DELETE", "/config/paths/delete/camera0", "").await;
+    until(&service, "camera0", false).await;
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn publishers_come_and_go_and_their_readers_stay() {
     let service = Service::start(SMALL).await;
     done(&service, "POST", "/config/paths/add/stage", ALWAYS).await;

@@ -6,7 +6,7 @@ use super::{Answer, List, Page, Refusal, apply, kept, matched};
 use crate::{
     command::Gateway,
     id::{CameraId, TEST_PATTERN},
-    mtx::{Conf, Nanos, Refused, Set, Value, path_keys},
+    mtx::{Conf, Nanos, Refused, Set, Value, h264_track, path_keys},
 };
 
 /// The message of an entry that is not there, where one is shown.
@@ -148,6 +148,11 @@ fn given(gateway: &Gateway) -> BTreeMap<String, Set> {
         let segment = gateway.defaults.recording.cut_after.unwrap_or_default();
         let set = path_keys()
             .with("source", Value::Text(source))
+            .with("alwaysAvailable", Value::Flag(settings.always_available.is_some()))
+            .with(
+                "alwaysAvailableTracks",
+                Value::Records(settings.always_available.iter().map(|_| h264_track()).collect()),
+            )
             .with("sourceOnDemand", Value::Flag(!settings.always_on))
             .with("sourceOnDemandStartTimeout", time(settings.start_timeout))
             .with("sourceOnDemandCloseAfter", time(settings.close_after))

@@ -139,6 +139,7 @@ impl Served {
             retention: Retention::load(&folder.path().join("retention.json"), RETENTION),
             engine: v3::Engine::new(
                 v3::Served {
+                    udp: true,
                     ports: v3::Ports { api: Some(":9997".into()), ..v3::Ports::default() },
                     encrypted: false,
                     rtsp: ":8554".into(),

@@ -30,10 +30,12 @@ use crate::{
     pipeline::Encoders,
 };
 
+mod listening;
 mod needs;
 mod ports;
 mod settings;
 
+pub use listening::as_served;
 pub use needs::{
     Listener, api_keys_file, check_certificates, check_mediamtx, encoders, has_secret, listeners, make_token,
     try_to_listen,
@@ -96,6 +98,7 @@ impl App {
     /// As [`App::start`], with devices told by somebody else: the seam for tests.
     pub async fn start_with(config: Config, devices: mpsc::Receiver<DeviceEvent>) -> Result<Self> {
         let started = Instant::now();
+        let config = blocking(move || as_served(config, settings::environment())).await?;
         let control = bind(settings::control_address(&config)).await?;
         let health = bind(settings::health_address(&config)).await?;
         let engine_ports = ports::bind_engine(settings::engine_addresses(&config)).await?;
@@ -129,7 +132,7 @@ impl App {
         let looked_for = config.external_discovery.clone();
         let (discovery, _) = external::Discovery::start(looked_for, hands.external, stopping.clone());
         let listening = settings::served(&config, &engine_addresses, hands.rtsp.port(), rtsps_address);
-        let allowed = settings::allowed(&config);
+        let allowed = settings::allowed(&config, settings::environment());
         let engine = blocking(move || v3::Engine::new(listening, allowed)).await?;
         let gateway = Gateway {
             cameras: cameras.clone(),

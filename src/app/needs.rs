@@ -3,12 +3,13 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use super::{make_folder, ports, settings};
+use super::{as_served, make_folder, ports, settings};
 use crate::{
     command::{Role, token, v3},
     config::Config,
     error::Result,
     media::launch::LaunchFiles,
+    mtx::Environment,
     pipeline::Encoders,
 };
 
@@ -49,12 +50,14 @@ pub fn check_certificates(config: &Config) -> Result<()> {
     settings::rtsps_certificate(config).map(drop)
 }
 
-/// Reads `mediamtx.config_file`, where there is one. Blocks on the disk. Errors: those of the service's start.
-pub fn check_mediamtx(config: &Config) -> Result<()> {
-    let engine = settings::engine_addresses(config);
-    let rtsps = settings::rtsps_address(config);
-    let served = settings::served(config, &engine, config.mediamtx.rtsp_port, rtsps);
-    v3::Engine::new(served, settings::allowed(config)).map(drop)
+/// Reads `mediamtx.config_file`, where there is one, in the environment of the service. Blocks on the disk. Errors: those of
+/// the service's start.
+pub fn check_mediamtx(config: &Config, environment: Environment) -> Result<()> {
+    let config = as_served(config.clone(), environment.clone())?;
+    let engine = settings::engine_addresses(&config);
+    let rtsps = settings::rtsps_address(&config);
+    let served = settings::served(&config, &engine, config.mediamtx.rtsp_port, rtsps);
+    v3::Engine::new(served, settings::allowed(&config, environment)).map(drop)
 }
 
 /// Tries the encoders that may be used. Blocks; GStreamer has to be initialised.

@@ -1,6 +1,7 @@
 //! From the configuration's words to what each part is started with. Nothing is decided here.
 
 use std::{
+    ffi::OsString,
     net::{IpAddr, SocketAddr},
     path::PathBuf,
     sync::Arc,
@@ -15,6 +16,7 @@ use crate::{
     device::monitor,
     error::{Error, Result},
     external,
+    mtx::Environment,
     output::{
         rtsp::{Multicast, ReaderEvent, RtspSettings},
         snapshot::SnapshotRequest,
@@ -38,12 +40,14 @@ pub(super) fn health_address(config: &Config) -> SocketAddr {
 
 /// Where the media engine's ports are wanted.
 pub(super) fn engine_addresses(config: &Config) -> v3::Ports<SocketAddr> {
-    let mediamtx = &config.mediamtx;
-    let at = |enabled: bool, port: u16| enabled.then(|| (mediamtx.api_bind_address, port).into());
+    let media = &config.mediamtx;
+    let at = |enabled: bool, own: Option<IpAddr>, port: u16| {
+        enabled.then(|| (own.unwrap_or(media.api_bind_address), port).into())
+    };
     v3::Ports {
-        api: at(mediamtx.api_enabled, mediamtx.api_port),
-        metrics: at(mediamtx.metrics_enabled, mediamtx.metrics_port),
-        playback: at(mediamtx.playback_enabled, mediamtx.playback_port),
+        api: at(media.api_enabled, None, media.api_port),
+        metrics: at(media.metrics_enabled, media.metrics_bind_address, media.metrics_port),
+        playback: at(media.playback_enabled, media.playback_bind_address, media.playback_port),
     }
 }
 
@@ -68,19 +72,24 @@ pub(super) fn served(
         encrypted: config.security.ssl.enabled,
         rtsp: shown(config.rtsp.bind_address, rtsp_port),
         rtsps: rtsps.map(|address| shown(address.ip(), address.port())),
+        udp: config.rtsp.udp,
         multicast: config.rtsp.multicast.then(|| (config.rtsp.multicast_range.to_string(), config.rtsp.multicast_port)),
     }
 }
 
-pub(super) fn allowed(config: &Config) -> v3::Allowed {
+/// The variables of this process.
+pub(super) fn environment() -> Environment {
+    let text = |text: OsString| text.into_string().ok();
+    // What is no text stands for no key.
+    let variables = std::env::vars_os().filter_map(|(name, value)| Some((text(name)?, text(value)?)));
+    variables.filter(|(name, _)| name.starts_with("MTX_")).collect()
+}
+
+pub(super) fn allowed(config: &Config, environment: Environment) -> v3::Allowed {
     v3::Allowed {
         file: config.mediamtx.config_file.clone(),
         api_hooks: config.mediamtx.api_hooks,
-        // What is no text stands for no key.
-        environment: std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .filter(|(name, _)| name.starts_with("MTX_"))
-            .collect(),
+        environment,
         record_folders: config.mediamtx.record_folders.clone(),
     }
 }
@@ -92,6 +101,7 @@ pub(super) fn rtsp(config: &Config) -> RtspSettings {
         session_timeout: config.rtsp.session_timeout,
         idle_timeout: config.rtsp.idle_timeout,
         max_connections: config.rtsp.max_readers as usize,
+        udp: config.rtsp.udp,
         udp_ports: config.rtsp.udp_ports,
         multicast: multicast(config),
         events: Arc::new(|event| match event {

@@ -21,11 +21,15 @@ pub struct MediaMtx {
     pub api_port: u16,
     /// Whether metrics are served.
     pub metrics_enabled: bool,
-    /// Their TCP port, at the same address; 0 is any free one.
+    /// Address they are at. None: where the API is.
+    pub metrics_bind_address: Option<IpAddr>,
+    /// Their TCP port; 0 is any free one.
     pub metrics_port: u16,
     /// Whether recordings are played back.
     pub playback_enabled: bool,
-    /// The TCP port of that, at the same address; 0 is any free one.
+    /// Address that is at. None: where the API is.
+    pub playback_bind_address: Option<IpAddr>,
+    /// The TCP port of that; 0 is any free one.
     pub playback_port: u16,
     /// TCP port of RTSP; 0 is any free one.
     pub rtsp_port: u16,
@@ -58,8 +62,10 @@ impl Default for MediaMtx {
             api_bind_address: Ipv4Addr::UNSPECIFIED.into(),
             api_port: 9997,
             metrics_enabled: true,
+            metrics_bind_address: None,
             metrics_port: 9998,
             playback_enabled: true,
+            playback_bind_address: None,
             playback_port: 9996,
             rtsp_port: 8554,
             rtsps_enabled: false,
@@ -84,8 +90,10 @@ impl MediaMtx {
         s.value("api_bind_address", &mut self.api_bind_address);
         s.port("api_port", &mut self.api_port);
         s.value("metrics_enabled", &mut self.metrics_enabled);
+        s.value("metrics_bind_address", &mut self.metrics_bind_address);
         s.port("metrics_port", &mut self.metrics_port);
         s.value("playback_enabled", &mut self.playback_enabled);
+        s.value("playback_bind_address", &mut self.playback_bind_address);
         s.port("playback_port", &mut self.playback_port);
         s.port("rtsp_port", &mut self.rtsp_port);
         s.value("rtsps_enabled", &mut self.rtsps_enabled);

@@ -24,6 +24,8 @@ pub struct Rtsp {
     pub idle_timeout: Duration,
     /// Readers at once, all cameras together.
     pub max_readers: u32,
+    /// Whether RTP may go over UDP to or from a single address.
+    pub udp: bool,
     /// UDP ports of RTP and RTCP on this machine. None: the system chooses.
     pub udp_ports: Option<(u16, u16)>,
     /// Whether readers may have a stream sent to a group of addresses, once for all of them.
@@ -60,6 +62,7 @@ impl Default for Rtsp {
             session_timeout: Duration::from_secs(60),
             idle_timeout: Duration::from_secs(20),
             max_readers: 500,
+            udp: true,
             udp_ports: None,
             multicast: false,
             multicast_range: Ipv4Net::new_assert(Ipv4Addr::new(224, 1, 0, 0), 16),
@@ -75,6 +78,7 @@ impl Rtsp {
         s.time("session_timeout", &mut self.session_timeout, 5..=3600);
         s.time("idle_timeout", &mut self.idle_timeout, 1..=3600);
         s.number("max_readers", &mut self.max_readers, 1..=100_000);
+        s.value("udp", &mut self.udp);
         let (mut first, mut last) = self.udp_ports.unwrap_or_default();
         s.value("udp_first_port", &mut first);
         s.value("udp_last_port", &mut last);

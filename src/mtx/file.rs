@@ -50,6 +50,14 @@ impl Conf {
     }
 }
 
+/// The global keys that a file and the environment say, and nothing else. Error: as of [`Conf::read`].
+pub fn said(text: &str, environment: &Environment) -> Result<Set, String> {
+    let mut parts = parts(text)?;
+    env::put_into(&mut parts, environment)?;
+    parts.global.translate();
+    Ok(parts.global)
+}
+
 fn parts(text: &str) -> Result<Parts, String> {
     // What is only comments is nothing.
     let json: Json = serde_yaml::from_str::<Option<Json>>(text).map_err(|error| error.to_string())?.unwrap_or_default();

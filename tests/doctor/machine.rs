@@ -51,6 +51,11 @@ fn a_configuration_is_missing_wrong_or_warned_of() {
     desk.examine(&["--only", "config"]).has("fail", "config.mediamtx", "sourc");
     fs::write(&mtx, "paths: { cam: { source: publisher } }\n").unwrap();
     desk.examine(&["--only", "config"]).has("ok", "config.mediamtx", "mediamtx.yml");
+    // Where it says that the service listens is where ports are looked at.
+    fs::write(&mtx, format!("rtspAddress: {}:9554\n", desk.address)).unwrap();
+    desk.examine(&["--only", "ports"]).has("ok", "ports.mediamtx.rtsp_port", ":9554 is free");
+    fs::write(&mtx, "rtspAddress: here\n").unwrap();
+    desk.examine(&["--only", "config"]).has("fail", "config.mediamtx", "'rtspAddress' is no address");
     fs::remove_file(desk.config()).unwrap();
     desk.examine(&["--only", "config"]).has("fail", "config.file", "cannot be read");
     // What depends on it is not guessed.

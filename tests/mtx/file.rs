@@ -10,6 +10,7 @@ use super::{
     ask, curl, done, get,
     support::{
         Camera, PATIENCE, SMALL, Service, configured,
+        peers::ffprobe,
         process::{Process, after},
     },
 };
@@ -96,8 +97,58 @@ async fn a_wrong_one_keeps_the_service_from_starting_and_says_why() {
     fs::write(&mediamtx, "paths: {a: {maxReader: 1}}").unwrap();
     let why = run_with(&file, &mediamtx).await;
     assert!(why.contains("mediamtx.yml: json: unknown field \"paths.a.maxReader\""), "{why}");
+    for (key, words) in [
+        ("apiAddress: unix:///run/api", "mediamtx.yml: 'apiAddress' is no address to listen at: 'unix:///run/api'"),
+        ("rtspAddress: ':65536'", "'rtspAddress' is no address"),
+        (
+            "{rtspTransports: [multicast], multicastIPRange: 10.0.0.0/8}",
+            "'multicastIPRange' are no multicast addresses",
+        ),
+        ("{rtspTransports: [multicast], multicastRTPPort: 9001}", "'multicastRTPPort' must be even"),
+        ("{rtspTransports: [multicast], multicastRTPPort: 9000, multicastRTCPPort: 9002}", "must be consecutive"),
+    ] {
+        fs::write(&mediamtx, key).unwrap();
+        let why = run_with(&file, &mediamtx).await;
+        assert!(why.contains(words), "{why}");
+    }
     let why = run_with(&file, &folder.path().join("none.yml")).await;
     assert!(why.contains("none.yml cannot be read"), "{why}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_it_listens_counts_in_place_of_our_own_keys() {
+    let text = "
+api: yes
+apiAddress: localhost:0
+metrics: no
+playbackAddress: 127.0.0.8:0
+rtspAddress: 127.0.0.7:0
+protocols: [tcp, multicast]
+multicastIPRange: 239.9.0.0/24
+multicastRTPPort: 9000
+multicastRTCPPort: 9001
+";
+    let (service, _) = start(text).await;
+    let served = service.app.engine_addresses().clone();
+    let hosts = [served.api, served.metrics, served.playback].map(|at| at.map(|at| at.ip().to_string()));
+    assert_eq!(hosts, [Some("127.0.0.1".into()), None, Some("127.0.0.8".into())]);
+    let global = get(&service, "/config/global/get").await;
+    let shown =
+        ["metrics", "playback", "rtspTransports", "multicastIPRange", "multicastRTPPort"].map(|key| &global[key]);
+    let port = json!(9000);
+    let there = [&json!(false), &json!(true), &json!(["multicast", "tcp"]), &json!("239.9.0.0/24"), &port];
+    assert_eq!(shown, there);
+
+    service.plug(&Camera::usb(0, "1.1", None)).await;
+    service.streaming("camera0").await;
+    let url = format!("rtsp://127.0.0.7:{}/camera0", service.app.rtsp_port());
+    ffprobe(&url, &["-rtsp_transport", "tcp"]).await.unwrap();
+    let refused = ffprobe(&url, &["-rtsp_transport", "udp"]).await.unwrap_err();
+    assert!(refused.contains("461"), "{refused}");
+    // It may be read for the service's own sake.
+    done(&service, "POST", "/config/paths/add/door", r#"{"source": "/dev/video0"}"#).await;
+    service.streaming("door").await;
+    service.stop().await;
 }
 
 /// What the service says that ends at once.

@@ -6,7 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use camera_service::config::{Config, Examined, Problems};
+use camera_service::{
+    app,
+    config::{Config, Examined, Problems},
+};
 use clap::Parser;
 use rustix::process::geteuid;
 
@@ -70,6 +73,11 @@ impl Case {
         let examined = case.as_service(examine).unwrap_or_else(|_| examine());
         case.examined = examined.map(|mut examined| {
             examined.config.mediamtx.config_file = mediamtx.or(examined.config.mediamtx.config_file);
+            // What keeps it from being served is told by the check of that file.
+            let served = || app::as_served(examined.config.clone(), environment.clone());
+            if let Ok(Ok(config)) = case.as_service(served) {
+                examined.config = config;
+            }
             examined
         });
         case

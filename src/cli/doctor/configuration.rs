@@ -35,7 +35,7 @@ pub fn look(case: &Case) -> Vec<Finding> {
     if let Some(file) = &examined.config.mediamtx.config_file {
         let fix = "repair the file, or leave mediamtx.config_file empty";
         let file = file.display();
-        found.push(match case.as_service(|| app::check_mediamtx(&examined.config)) {
+        found.push(match case.as_service(|| app::check_mediamtx(&examined.config, case.environment())) {
             Ok(Ok(())) => Finding::ok("config.mediamtx", format!("{file} can be read and means something")),
             Ok(Err(error)) => Finding::fail("config.mediamtx", error.chain(), fix),
             Err(why) => Finding::skipped("config.mediamtx", why),

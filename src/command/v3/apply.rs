@@ -317,6 +317,22 @@ fn request(gateway: &Gateway, path: &Set, folder: Option<OwnFolder>) -> Recordin
 }
 
 /// Says once of each key that was set and does nothing.
+/// Global keys that say where the service listens, and how.
+const LISTENING: [&str; 12] = [
+    "api",
+    "apiAddress",
+    "metrics",
+    "metricsAddress",
+    "playback",
+    "playbackAddress",
+    "rtspTransports",
+    "rtspAddress",
+    "rtspsAddress",
+    "multicastIPRange",
+    "multicastRTPPort",
+    "multicastRTCPPort",
+];
+
 pub(super) fn tell_unused(gateway: &Gateway, before: &Conf, after: &Conf) {
     let mut told = gateway.engine.told.lock().unwrap_or_else(PoisonError::into_inner);
     let mut tell = |before: &Set, after: &Set, used: &[&str]| {
@@ -324,7 +340,12 @@ pub(super) fn tell_unused(gateway: &Gateway, before: &Conf, after: &Conf) {
             .names()
             .filter(|key| !key.starts_with("runOn") && !used.contains(key) && before.get(key) != after.get(key))
         {
-            if told.insert(key.to_owned()) {
+            if !told.insert(key.to_owned()) {
+                continue;
+            }
+            if LISTENING.contains(&key) {
+                tracing::warn!(key, "kept and shown; it counts when the service starts, where mediamtx.yml says it");
+            } else {
                 tracing::warn!(key, "set over the control API; it is kept and shown, and does nothing here");
             }
         }

@@ -7,11 +7,11 @@ use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use tokio::{task::spawn_blocking, time::MissedTickBehavior};
 
-use super::{apply, config};
+use super::{Allowed, apply, config};
 use crate::{
     command::{Gateway, watched},
     error::{Error, Kind, Result},
-    mtx::{Conf, Environment, Refused, says_something},
+    mtx::{self, Conf, Environment, Refused, Set, says_something},
     path::PathEvent,
 };
 
@@ -23,15 +23,26 @@ const LOOK: Duration = Duration::from_secs(1);
 /// The configuration that a file and the environment describe. `None`: neither says anything. Blocks on the disk. Error:
 /// the file cannot be read, or something is said that cannot be.
 pub(super) fn load(conf: &Conf, file: Option<&Path>, environment: &Environment) -> Result<Option<Conf>> {
-    let wrong = |message: String| {
-        let place = file.map_or_else(String::new, |file| format!("{}: ", file.display()));
-        Error::new(Kind::Unsupported { feature: "configuration".into() }, format!("{place}{message}"))
-    };
+    let wrong = |message: String| wrong(file, &message);
     if file.is_none() && !says_something(environment).map_err(wrong)? {
         return Ok(None);
     }
     let read = conf.read_with(&file.map(text).transpose()?.unwrap_or_default(), environment);
     read.and_then(|conf| config::supported(&conf).map(|()| Some(conf))).map_err(wrong)
+}
+
+/// The global keys that the file and the environment say, for who is started by them. Blocks on the disk. Error: as of the
+/// engine's start.
+pub fn said(allowed: &Allowed) -> Result<Set> {
+    let file = allowed.file.as_deref();
+    let read = mtx::said(&file.map(text).transpose()?.unwrap_or_default(), &allowed.environment);
+    read.map_err(|message| wrong(file, &message))
+}
+
+/// What is wrong with what is said there.
+pub fn wrong(file: Option<&Path>, message: &str) -> Error {
+    let place = file.map_or_else(String::new, |file| format!("{}: ", file.display()));
+    Error::new(Kind::Unsupported { feature: "configuration".into() }, format!("{place}{message}"))
 }
 
 fn text(file: &Path) -> Result<String> {

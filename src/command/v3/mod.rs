@@ -36,7 +36,7 @@ pub use config::{
     add_path, delete_path, edit_path, global, patch_global, patch_path, patch_path_defaults, path, path_defaults,
     path_list, replace_path,
 };
-pub use file::keep;
+pub use file::{keep, said, wrong};
 pub use hooks::follow;
 pub use kept::Kept;
 use matched::missing;
@@ -107,6 +107,8 @@ pub struct Served {
     pub rtsp: String,
     /// RTSP inside TLS, where it is.
     pub rtsps: Option<String>,
+    /// Whether RTP may go over UDP to or from a single address.
+    pub udp: bool,
     /// The groups of multicast and the port of RTP there, where it is served.
     pub multicast: Option<(String, u16)>,
 }
@@ -176,12 +178,13 @@ impl Engine {
                 None => given,
             }
         });
+        let multicast = served.multicast.as_ref().map(|_| "multicast");
+        let transports = multicast.into_iter().chain(["tcp"]).chain(served.udp.then_some("udp"));
         let given = given
             .with("rtspAddress", text(served.rtsp.clone()))
-            .with("rtspTransports", Value::Texts(vec!["tcp".into(), "udp".into()]));
+            .with("rtspTransports", Value::Texts(transports.map(Into::into).collect()));
         let given = match &served.multicast {
             Some((range, port)) => given
-                .with("rtspTransports", Value::Texts(["multicast", "tcp", "udp"].map(Into::into).into()))
                 .with("multicastIPRange", text(range.clone()))
                 .with("multicastRTPPort", Value::Int((*port).into()))
                 .with("multicastRTCPPort", Value::Int(i64::from(*port) + 1)),

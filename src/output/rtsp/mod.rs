@@ -70,6 +70,8 @@ pub struct RtspSettings {
     pub stall_timeout: Duration,
     /// Connections at a time; more are closed at once. Each has a thread, so this bounds the threads too.
     pub max_connections: usize,
+    /// Whether RTP may go over UDP to or from a single address.
+    pub udp: bool,
     /// The first and the last UDP port of ours for RTP and RTCP. `None`: the system chooses.
     pub udp_ports: Option<(u16, u16)>,
     /// Where RTP goes that many get at once. `None`: nowhere.
@@ -88,6 +90,7 @@ impl Default for RtspSettings {
             idle_timeout: Duration::from_secs(20),
             stall_timeout: Duration::from_millis(800),
             max_connections: 512,
+            udp: true,
             udp_ports: None,
             multicast: None,
             events: Arc::new(|_| {}),

@@ -25,7 +25,8 @@ fn recorded(folder: &Path, format: RecordingFormat) -> (Vec<u8>, SystemTime) {
 fn packets(file: &Path) -> u64 {
     let file = file.to_str().unwrap();
     let entries = ["-v", "error", "-count_packets", "-show_entries", "stream=nb_read_packets", "-of", "csv=p=0"];
-    output("ffprobe", &[&entries[..], &[file]].concat()).trim().trim_end_matches(',').parse().unwrap()
+    // Of MPEG-TS it tells twice: of the program, and of the stream.
+    output("ffprobe", &[&entries[..], &[file]].concat()).lines().next().unwrap().trim_end_matches(',').parse().unwrap()
 }
 
 #[test]
@@ -57,6 +58,50 @@ fn fragments_that_are_whole_stay_wherever_the_file_was_cut() {
     assert!(kept.is_sorted() && kept.first() == Some(&30) && kept.last() == Some(&60), "{kept:?}");
 }
 
+/// Frames that come out of a file, whatever a decoder says of it.
+fn pictures(file: &Path) -> usize {
+    let file = file.to_str().unwrap();
+    let entries = ["-v", "quiet", "-select_streams", "v", "-show_entries", "frame=key_frame", "-of", "csv=p=0", file];
+    output("ffprobe", &entries).lines().filter(|line| line.starts_with(['0', '1'])).count()
+}
+
+#[test]
+fn mpegts_plays_wherever_it_was_cut_and_ends_with_a_whole_frame() {
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, started) = recorded(folder.path(), RecordingFormat::MpegTs);
+    let file = folder.path().join("cut.ts");
+    let write = |bytes: &[u8]| std::fs::write(&file, bytes).unwrap();
+    let repaired = || repair(&file, started, &LaunchFiles::default()).unwrap();
+    write(&whole);
+    assert_eq!((repaired(), packets(&file)), (Repaired::Whole { lost: 0 }, 90));
+    let mut kept = Vec::new();
+    for cut in (0..whole.len()).step_by(whole.len() / 37) {
+        // Also between two packets.
+        for cut in [cut, cut / 188 * 188] {
+            write(&whole[..cut]);
+            let before = pictures(&file);
+            for behind in [0, 1, 8, 5000] {
+                let bytes = [&whole[..cut], &vec![0; behind]].concat();
+                write(&bytes);
+                match repaired() {
+                    Repaired::Empty => assert!(kept.is_empty() && !file.exists(), "{cut}"),
+                    Repaired::Whole { lost } => {
+                        let left = std::fs::read(&file).unwrap();
+                        assert_eq!(left.len() as u64 + lost, bytes.len() as u64);
+                        assert!(whole.starts_with(&left), "{cut}");
+                        plays(&file);
+                        let after = pictures(&file);
+                        // What is taken away is half a frame, or one that nobody can tell is whole.
+                        assert!(after <= before && before <= after + 1, "{cut}: {after} of {before}");
+                        kept.push(after);
+                    }
+                }
+            }
+        }
+    }
+    assert!(kept.is_sorted() && kept[0] <= 3 && kept.last() >= Some(&86), "{kept:?}");
+}
+
 #[test]
 fn matroska_gets_its_duration_and_keeps_its_date() {
     let folder = tempfile::tempdir().unwrap();
@@ -82,7 +127,7 @@ fn what_is_no_recording_stays_as_it_is() {
     let file = folder.path().join("notes.mp4");
     std::fs::write(&file, "something else altogether").unwrap();
     let error = repair(&file, SystemTime::now(), &LaunchFiles::default()).unwrap_err();
-    assert!(error.message().contains("neither MP4 nor Matroska"), "{error}");
+    assert!(error.message().contains("neither MP4, Matroska nor MPEG-TS"), "{error}");
     assert_eq!(std::fs::read(&file).unwrap(), b"something else altogether");
     std::fs::write(&file, [0; 4096]).unwrap();
     assert_eq!(repair(&file, SystemTime::now(), &LaunchFiles::default()).unwrap(), Repaired::Empty);

@@ -87,7 +87,7 @@ async fn a_recording_as_mpegts_plays_and_is_listed_downloaded_and_deleted() {
         assert_eq!(run("ffprobe", &entries).await.unwrap().trim(), "mpegts");
         let packets = ["-v", "error", "-show_entries", "packet=flags", "-of", "csv=p=0", file.to_str().unwrap()];
         let packets = run("ffprobe", &packets).await.unwrap();
-        assert!(packets.starts_with('K') && packets.matches('_').count() >= 45, "{packets}");
+        assert!(packets.starts_with('K') && packets.lines().filter(|line| !line.is_empty()).count() >= 45, "{packets}");
         let seconds = (time(&stopped["end_time"]) - time(&stopped["start_time"])).as_seconds_f64();
         assert!((length(&file).await - seconds).abs() < 0.05, "{stopped}");
 

@@ -75,12 +75,10 @@ fn mpegts_plays_wherever_it_was_cut_and_ends_with_a_whole_frame() {
     write(&whole);
     assert_eq!((repaired(), packets(&file)), (Repaired::Whole { lost: 0 }, 90));
     let mut kept = Vec::new();
-    for cut in (0..whole.len()).step_by(whole.len() / 37) {
+    for cut in (0..whole.len()).step_by(whole.len() / 23) {
         // Also between two packets.
         for cut in [cut, cut / 188 * 188] {
-            write(&whole[..cut]);
-            let before = pictures(&file);
-            for behind in [0, 1, 8, 5000] {
+            for behind in [0, 1, 5000] {
                 let bytes = [&whole[..cut], &vec![0; behind]].concat();
                 write(&bytes);
                 match repaired() {
@@ -90,12 +88,15 @@ fn mpegts_plays_wherever_it_was_cut_and_ends_with_a_whole_frame() {
                         assert_eq!(left.len() as u64 + lost, bytes.len() as u64);
                         assert!(whole.starts_with(&left), "{cut}");
                         plays(&file);
-                        let after = pictures(&file);
-                        // What is taken away is half a frame, or one that nobody can tell is whole.
-                        assert!(after <= before && before <= after + 1, "{cut}: {after} of {before}");
-                        kept.push(after);
+                        kept.push(pictures(&file));
                     }
                 }
+            }
+            // It plays before it is repaired, too; what is taken away is half a frame, or one nobody can tell is whole.
+            if let Some(after) = kept.last() {
+                write(&whole[..cut]);
+                let before = pictures(&file);
+                assert!((*after..=after + 1).contains(&before), "{cut}: {after} of {before}");
             }
         }
     }

@@ -103,6 +103,40 @@ fn mpegts_plays_wherever_it_was_cut_and_ends_with_a_whole_frame() {
     assert!(kept.is_sorted() && kept[0] <= 3 && kept.last() >= Some(&86), "{kept:?}");
 }
 
+/// H.264 without its parameter sets.
+fn bare(data: &[u8]) -> Vec<u8> {
+    let starts = data.windows(3).enumerate().filter(|(_, start)| start == &[0, 0, 1]).map(|(at, _)| at + 3);
+    let starts: Vec<_> = starts.chain([data.len() + 3]).collect();
+    let units = starts.windows(2).map(|pair| &data[pair[0]..pair[1] - 3]);
+    units.filter(|unit| ![7, 8].contains(&(unit[0] & 0x1f))).flat_map(|unit| [&[0, 0, 1][..], unit].concat()).collect()
+}
+
+#[test]
+fn mpegts_plays_from_any_key_frame_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let camera = TestCamera::burst(Codec::H264, 90);
+    let stream = Stream::new(camera.stream.format(), Limits { gops: 90, frames: 90, ..Limits::default() });
+    let file = folder.path().join("whole.ts");
+    let segment = begin(file.clone(), RecordingFormat::MpegTs, &stream, Bounds::default());
+    // A camera that says what its pictures are only once.
+    for frame in &camera.frames {
+        let data = if frame.seq == 0 { frame.data.clone() } else { bare(&frame.data).into() };
+        stream.publish(frame.pts, frame.key, frame.captured, data);
+    }
+    segment.stop();
+    assert_eq!(finish(segment).frames, 90);
+    let places = ["-v", "error", "-show_entries", "packet=pos,flags", "-of", "csv=p=0", file.to_str().unwrap()];
+    let places = output("ffprobe", &places);
+    let keys =
+        places.lines().filter_map(|line| line.split_once(",K")).map(|(place, _)| place.parse::<usize>().unwrap());
+    let (keys, whole) = (keys.collect::<Vec<_>>(), std::fs::read(&file).unwrap());
+    assert_eq!(keys.len(), 3, "{places}");
+    let rest = folder.path().join("rest.ts");
+    std::fs::write(&rest, &whole[keys[1]..]).unwrap();
+    plays(&rest);
+    assert_eq!(packets(&rest), 60);
+}
+
 #[test]
 fn matroska_gets_its_duration_and_keeps_its_date() {
     let folder = tempfile::tempdir().unwrap();

@@ -34,6 +34,7 @@ async fn a_file_comes_whole_with_all_that_a_browser_wants_to_know() {
     for (folder, name, escaped, media_type) in [
         ("recordings", "a.mp4", "a.mp4", "video/mp4"),
         ("recordings", "tür 1.MKV", "t%C3%BCr%201.MKV", "video/x-matroska"),
+        ("recordings", "a.ts", "a.ts", "video/mp2t"),
         ("snapshots", "a.jpeg", "a.jpeg", "image/jpeg"),
         ("snapshots", "日本.png", "%e6%97%a5%e6%9c%ac.png", "image/png"),
     ] {

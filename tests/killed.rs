@@ -129,7 +129,7 @@ async fn fifty_times_killed_fifty_files_play_up_to_the_last_part() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_format_is_repaired_when_the_service_starts_again() {
     let installation = Installation::new();
-    for format in ["mp4", "mkv"] {
+    for format in ["mp4", "mkv", "mpegts"] {
         let (file, _) = installation.cut_off(format, Duration::from_secs(3)).await;
         assert_eq!(installation.marks(), 1, "{format}");
         installation.recover("plays up to its last whole part").await;

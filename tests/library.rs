@@ -76,7 +76,7 @@ async fn a_recording_says_how_long_it_is_and_when_it_began() {
     service.plug(&Camera::usb(0, "1", Some("C0FFEE"))).await;
     let stream = service.streaming("camera0").await.stream.unwrap();
     let mut client = service.client("admin").await;
-    for format in ["fmp4", "mp4", "mkv"] {
+    for format in ["fmp4", "mp4", "mkv", "mpegts"] {
         let before = SystemTime::now();
         let wanted = json!({ "device": "camera0", "format": format });
         let started = client.call("start_recording", wanted).await.unwrap();
@@ -123,7 +123,7 @@ async fn a_recording_says_how_long_it_is_and_when_it_began() {
         "{info}"
     );
     let listed = client.call("list_recordings", json!({})).await.unwrap();
-    assert_eq!((&listed["total"], listed["files"][0].get("duration")), (&json!(4), None), "{listed}");
+    assert_eq!((&listed["total"], listed["files"][0].get("duration")), (&json!(5), None), "{listed}");
     for (filename, code) in [("absent.mp4", -32010), ("../state/identity.json", -32602), ("jwt-secret", -32010)] {
         let refused = client.call("get_recording_info", json!({ "filename": filename })).await.unwrap_err();
         assert_eq!(refused["code"], code, "{refused}");

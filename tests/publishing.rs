@@ -295,6 +295,7 @@ async fn a_film_with_b_frames_is_read_pictured_and_recorded_as_it_is() {
         ("2", RecordingFormat::Fmp4),
         ("2", RecordingFormat::Mp4),
         ("3", RecordingFormat::Mkv),
+        ("2", RecordingFormat::MpegTs),
         ("0", RecordingFormat::Mp4),
     ] {
         let coding = ["-pix_fmt", "yuv420p", "-c:v", "libx264", "-bf", b_frames, "-g", "30"];

@@ -13,7 +13,7 @@ use camera_service::{
 use futures_util::future::join;
 use serde_json::{Value, json};
 use support::{
-    Camera, PATIENCE, SMALL, Service,
+    Camera, PATIENCE, SMALL, Service, http,
     peers::{decode, ffprobe, length, run},
 };
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -62,6 +62,47 @@ async fn a_recording_plays_after_the_camera_went_and_goes_on_when_it_is_back() {
     }
     let none = client.call("stop_recording", json!({ "device": "camera0" })).await.unwrap_err();
     assert_eq!(none["code"], -32020);
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recording_as_mpegts_plays_and_is_listed_downloaded_and_deleted() {
+    let service = Service::start(&format!("{SMALL}recording: {{ format: ts }}\n")).await;
+    service.plug(&Camera::usb(0, "1", Some("C0FFEE"))).await;
+    service.streaming("camera0").await;
+    let mut client = service.client("admin").await;
+    // As configured, and as asked for by both names.
+    for asked in [json!({}), json!({ "format": "ts" }), json!({ "format": "mpegts" })] {
+        let mut params = asked;
+        params["device"] = "camera0".into();
+        let started = client.call("start_recording", params).await.unwrap();
+        assert_eq!(started["format"], "mpegts");
+        frames(&service, 45).await;
+        let stopped = client.call("stop_recording", json!({ "device": "camera0" })).await.unwrap();
+        assert_eq!((&stopped["filename"], &stopped["format"]), (&started["filename"], &json!("mpegts")));
+        let file = service.recording(&stopped["filename"]);
+        assert_eq!(file.extension().unwrap(), "ts");
+        decode(&file).await.unwrap();
+        let entries = ["-v", "error", "-show_entries", "format=format_name", "-of", "csv=p=0", file.to_str().unwrap()];
+        assert_eq!(run("ffprobe", &entries).await.unwrap().trim(), "mpegts");
+        let packets = ["-v", "error", "-show_entries", "packet=flags", "-of", "csv=p=0", file.to_str().unwrap()];
+        let packets = run("ffprobe", &packets).await.unwrap();
+        assert!(packets.starts_with('K') && packets.lines().filter(|line| !line.is_empty()).count() >= 45, "{packets}");
+        let seconds = (time(&stopped["end_time"]) - time(&stopped["start_time"])).as_seconds_f64();
+        assert!((length(&file).await - seconds).abs() < 0.05, "{stopped}");
+
+        let name = json!({ "filename": stopped["filename"] });
+        let info = client.call("get_recording_info", name.clone()).await.unwrap();
+        assert_eq!((&info["format"], &info["duration"]), (&json!("mpegts"), &stopped["duration"]), "{info}");
+        assert_eq!(info["created_time"], started["start_time"]);
+        let listed = client.call("list_recordings", json!({ "device": "camera0" })).await.unwrap();
+        assert_eq!((&listed["total"], &listed["files"][0]["duration"]), (&json!(1), &stopped["duration"]), "{listed}");
+        let download = http::get(&service, listed["files"][0]["download_url"].as_str().unwrap(), &[]).await;
+        assert_eq!((download.status, download.header("content-type")), (200, "video/mp2t"), "{}", download.head);
+        assert!(download.body == std::fs::read(&file).unwrap());
+        client.call("delete_recording", name).await.unwrap();
+        assert!(!file.exists());
+    }
     service.stop().await;
 }
 

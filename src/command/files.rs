@@ -59,6 +59,7 @@ impl Kind {
         match name.extension().as_deref() {
             Some("mp4") => "video/mp4",
             Some("mkv") => "video/x-matroska",
+            Some("ts") => "video/mp2t",
             Some("png") => "image/png",
             Some("jpg" | "jpeg") => "image/jpeg",
             _ => "application/octet-stream",

@@ -64,7 +64,11 @@ impl Command for GetRecording {
 
 /// What the name says of a file that says nothing itself.
 fn by_ending(name: &FileName) -> Format {
-    if name.extension().as_deref() == Some("mkv") { Format::Mkv } else { Format::Mp4 }
+    match name.extension().as_deref() {
+        Some("mkv") => Format::Mkv,
+        Some("ts") => Format::MpegTs,
+        _ => Format::Mp4,
+    }
 }
 
 /// `get_snapshot_info`.

@@ -26,6 +26,9 @@ pub enum Format {
     Mp4,
     /// Matroska.
     Mkv,
+    /// MPEG transport stream.
+    #[serde(alias = "ts")]
+    MpegTs,
 }
 
 impl From<Format> for RecordingFormat {
@@ -34,6 +37,7 @@ impl From<Format> for RecordingFormat {
             Format::Fmp4 => Self::Fmp4,
             Format::Mp4 => Self::Mp4,
             Format::Mkv => Self::Mkv,
+            Format::MpegTs => Self::MpegTs,
         }
     }
 }
@@ -44,6 +48,7 @@ impl From<RecordingFormat> for Format {
             RecordingFormat::Fmp4 => Self::Fmp4,
             RecordingFormat::Mp4 => Self::Mp4,
             RecordingFormat::Mkv => Self::Mkv,
+            RecordingFormat::MpegTs => Self::MpegTs,
         }
     }
 }

@@ -173,7 +173,7 @@ impl Command for GetServerInfo {
             build_date: env!("BUILD_DATE"),
             architecture: std::env::consts::ARCH,
             capabilities: ["hotplug", "rtsp", "recording", "snapshots", "on_demand"],
-            supported_formats: vec!["fmp4", "mp4", "mkv", "jpeg", "png"],
+            supported_formats: vec!["fmp4", "mp4", "mkv", "mpegts", "jpeg", "png"],
             max_cameras: CameraId::COUNT,
             gstreamer_version: media::version(),
             encoders: gateway.paths.encoders().iter().map(ToString::to_string).collect(),

@@ -36,6 +36,8 @@ words! {
         Mp4 = "mp4",
         /// Matroska. H.264 and Motion JPEG.
         Mkv = "mkv",
+        /// MPEG transport stream (ISO/IEC 13818-1): plays up to wherever it was cut. H.264 only.
+        MpegTs = "mpegts" | "ts",
     }
 }
 

@@ -47,7 +47,7 @@ fn a_wrong_type_says_what_was_found_and_what_is_valid() {
     assert!(number.valid.unwrap().contains("0 to 65535"));
     let word = problem("recording:\n  format: mp5\n");
     assert_eq!((at(&word), word.nearest.as_deref()), ((2, 11), Some("mp4")));
-    assert_eq!(word.valid.as_deref(), Some("fmp4, mp4, mkv"));
+    assert_eq!(word.valid.as_deref(), Some("fmp4, mp4, mkv, mpegts"));
     assert_eq!(problem("server: 8002\n").found.as_deref(), Some("\"8002\""));
     assert_eq!(problem("server:\n  port: [1]\n").found.as_deref(), Some("a list"));
     assert_eq!(at(&problem("encoder:\n  order: [x264enc, x265enc]\n")), (2, 20));

@@ -16,7 +16,10 @@ use tokio::{sync::broadcast, time::timeout};
 
 use super::{
     curl_at, done, get,
-    support::{Camera, PATIENCE, Service, configured, http, peers::decode},
+    support::{
+        Camera, PATIENCE, Service, configured, http,
+        peers::{decode, run},
+    },
 };
 
 /// GOPs of half a second.
@@ -224,5 +227,53 @@ async fn a_recording_is_written_in_parts_of_the_length_it_says() {
     let parts = parts.iter().map(|file| fs::read(file).unwrap().windows(4).filter(|box_| box_ == b"moof").count());
     let parts: Vec<_> = parts.collect();
     assert!(parts[0] <= 5 && parts[1] >= 8, "{parts:?}");
+    service.stop().await;
+}
+
+/// What ffprobe takes a file for, and the pictures in it, the first of which is a key frame.
+async fn probed(file: &Path) -> (String, usize) {
+    let entries = ["-v", "error", "-show_entries", "format=format_name:frame=key_frame", "-of", "default=nw=1"];
+    let told = run("ffprobe", &[&entries[..], &[file.to_str().unwrap()]].concat()).await.unwrap();
+    let frames: Vec<_> = told.lines().filter(|line| line.starts_with("key_frame=")).collect();
+    assert_eq!(frames[0], "key_frame=1", "{}", file.display());
+    let name = told.lines().find_map(|line| line.strip_prefix("format_name=")).unwrap();
+    (name.to_owned(), frames.len())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recording_goes_on_as_mpegts_and_back_and_no_reader_notices() {
+    let service = Service::start(SMALL).await;
+    service.plug(&Camera::usb(0, "1.1", None)).await;
+    let stream = service.streaming("camera0").await.stream.unwrap();
+    let mut events = service.app.paths().events();
+    let mut files = Vec::new();
+    for format in ["fmp4", "mpegts", "fmp4"] {
+        let body = json!({ "record": true, "recordFormat": format }).to_string();
+        let (_, file) = tokio::join!(frames(&stream, 75), async {
+            done(&service, "PATCH", "/config/paths/patch/camera0", &body).await;
+            begun(&mut events).await
+        });
+        files.push(file);
+    }
+    done(&service, "PATCH", "/config/paths/patch/camera0", r#"{"record":false}"#).await;
+    assert!(!stream.is_closed());
+    for (file, (ending, name)) in
+        files.iter().zip([("mp4", "mov,mp4,m4a,3gp,3g2,mj2"), ("ts", "mpegts"), ("mp4", "mov,mp4,m4a,3gp,3g2,mj2")])
+    {
+        assert_eq!(file.extension().unwrap(), ending);
+        decode(file).await.unwrap();
+        let (told, frames) = probed(file).await;
+        assert!(told == name && frames >= 60, "{}: {told} {frames}", file.display());
+    }
+    // It is a segment like others, and as with MediaMTX nothing that is played back.
+    let recordings = get(&service, "/recordings/get/camera0").await;
+    assert_eq!(recordings["segments"].as_array().map(Vec::len), Some(3), "{recordings}");
+    let port = service.app.engine_addresses().playback.unwrap();
+    let played = curl_at(&format!("http://{port}/list?path=camera0"), "GET", "", &[]).await.json();
+    assert_eq!(played.as_array().map(Vec::len), Some(2), "a gap is where the file is: {played}");
+    let start = recordings["segments"][0]["start"].as_str().unwrap();
+    let start: String = url::form_urlencoded::byte_serialize(start.as_bytes()).collect();
+    done(&service, "DELETE", &format!("/recordings/deletesegment?path=camera0&start={start}"), "").await;
+    assert!(!files[0].exists() && files[1].exists());
     service.stop().await;
 }

@@ -28,8 +28,10 @@ pub async fn decode(file: &Path) -> Result<(), String> {
 pub async fn length(file: &Path) -> f64 {
     let of = ["-v", "error", "-show_entries", "packet=pts_time,duration_time", "-of", "csv=p=0"];
     let text = run("ffprobe", &[&of[..], &[&file.display().to_string()]].concat()).await.unwrap();
-    let last = text.lines().last().unwrap_or_default().trim_end_matches(',');
-    last.split(',').filter_map(|seconds| seconds.parse::<f64>().ok()).sum()
+    let numbers = |line: &str| line.split(',').filter_map(|text| text.parse().ok()).collect::<Vec<f64>>();
+    let packets: Vec<_> = text.lines().map(numbers).filter(|numbers| !numbers.is_empty()).collect();
+    let Some((first, last)) = packets.first().zip(packets.last()) else { return 0.0 };
+    last.iter().sum::<f64>() - first[0]
 }
 
 /// A decoded picture: when it is shown, in seconds, and its hash.

@@ -150,7 +150,7 @@ enum Record {
         /// Seconds
         #[arg(long)]
         duration: Option<u32>,
-        /// `fmp4`, `mp4` or `mkv`
+        /// `fmp4`, `mp4`, `mkv` or `mpegts`
         #[arg(long)]
         format: Option<String>,
     },

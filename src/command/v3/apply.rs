@@ -307,7 +307,7 @@ fn request(gateway: &Gateway, path: &Set, folder: Option<OwnFolder>) -> Recordin
     let configured = gateway.defaults.recording;
     let [segment, part] = ["recordSegmentDuration", "recordPartDuration"].map(|key| path.time(key).duration());
     RecordingRequest {
-        format: RecordingFormat::Fmp4,
+        format: if path.text("recordFormat") == "mpegts" { RecordingFormat::MpegTs } else { RecordingFormat::Fmp4 },
         limit: None,
         cut_after: (!segment.is_zero()).then_some(segment),
         part: Some(part.clamp(SHORTEST_PART, LONGEST_PART)),

@@ -58,7 +58,7 @@ fn files_of_a_length_have_every_picture_once() {
     camera.stream.close();
     let all = pictures(&raw(folder.path(), &camera.frames));
     assert_eq!(all.len(), 150);
-    for format in [RecordingFormat::Fmp4, RecordingFormat::Mp4, RecordingFormat::Mkv] {
+    for format in [RecordingFormat::Fmp4, RecordingFormat::Mp4, RecordingFormat::Mkv, RecordingFormat::MpegTs] {
         // Not a multiple of the GOP: the cut waits for a key frame.
         let bounds = Bounds { cut_after: Some(Duration::from_millis(1500)), ..Bounds::default() };
         let files = record_all(folder.path(), format, &camera.stream, bounds);
@@ -139,4 +139,14 @@ fn the_file_says_when_it_was_recorded() {
     let (whole, fraction) = (ntp >> 32, ntp & 0xffff_ffff);
     let told = Duration::from_secs(whole - 2_208_988_800) + Duration::from_nanos((fraction * 1_000_000_000) >> 32);
     assert!(told.abs_diff(first) < Duration::from_millis(1), "{told:?} {first:?}");
+    // Of MPEG-TS every key frame says it, in a message that players know as one of the encoder's.
+    let (file, _) = record_all(folder.path(), RecordingFormat::MpegTs, &camera.stream, Bounds::default()).remove(0);
+    let said = |line: &str| line == "H.26[45] User Data Unregistered SEI message";
+    let messages =
+        ["-v", "error", "-show_entries", "frame=key_frame:frame_side_data=side_data_type", "-of", "default=nk=1:nw=1"];
+    let told = output("ffprobe", &[&messages[..], &[file.to_str().unwrap()]].concat());
+    let frames: Vec<_> = told.lines().collect();
+    let keys = frames.iter().filter(|line| **line == "1").count();
+    assert_eq!((keys, frames.iter().filter(|line| **line == "0").count()), (2, 58), "{told}");
+    assert_eq!(frames.iter().filter(|line| said(line)).count(), keys + 1, "x264 has one in the first: {told}");
 }

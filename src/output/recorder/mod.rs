@@ -8,6 +8,7 @@
 mod disk;
 mod muxer;
 mod repair;
+mod transport;
 mod unfinished;
 mod writer;
 
@@ -34,25 +35,27 @@ use crate::{
 };
 
 /// The extensions of all formats, without dots.
-pub const EXTENSIONS: &[&str] = &["mp4", "mkv"];
+pub const EXTENSIONS: &[&str] = &["mp4", "mkv", "ts"];
 
 /// The extension of the files of a format, without the dot.
 pub fn extension(format: RecordingFormat) -> &'static str {
     match format {
         RecordingFormat::Fmp4 | RecordingFormat::Mp4 => "mp4",
         RecordingFormat::Mkv => "mkv",
+        RecordingFormat::MpegTs => "ts",
     }
 }
 
 /// The launch file that records `codec` so. Error: the container does not take it.
 fn launch_file(format: RecordingFormat, codec: Codec) -> Result<&'static str> {
-    use RecordingFormat::{Fmp4, Mkv, Mp4};
+    use RecordingFormat::{Fmp4, Mkv, Mp4, MpegTs};
     match (format, codec) {
         (Fmp4, Codec::H264) => Ok("output/record-fmp4"),
         (Mp4, Codec::H264) => Ok("output/record-mp4"),
         (Mkv, Codec::H264) => Ok("output/record-mkv"),
+        (MpegTs, Codec::H264) => Ok("output/record-mpegts"),
         (Mkv, Codec::Mjpeg) => Ok("output/record-mkv-mjpeg"),
-        (Fmp4 | Mp4, Codec::Mjpeg) => Err(Error::new(
+        (Fmp4 | Mp4 | MpegTs, Codec::Mjpeg) => Err(Error::new(
             Kind::Unsupported { feature: format!("{codec} in {format}") },
             format!("{format} does not take {codec}: record this camera as mkv, or have it encoded as H264"),
         )),

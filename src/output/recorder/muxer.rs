@@ -9,7 +9,7 @@ use std::{
 use gst::{glib, prelude::*};
 use tokio::sync::{Notify, mpsc};
 
-use super::{RecordingFormat, Target};
+use super::{RecordingFormat, Target, transport::stamped};
 use crate::{
     error::{Error, Kind, Result},
     frame::{EncodedFrame, Format},
@@ -23,6 +23,8 @@ pub(super) struct Muxer {
     frames: gst_app::AppSrc,
     /// What marks a time on a buffer as one of the wall clock.
     wall_clock: gst::Caps,
+    /// Whether key frames say themselves when they were captured.
+    stamps: bool,
 }
 
 impl Muxer {
@@ -67,7 +69,8 @@ impl Muxer {
             let message = format!("the pipeline that writes {} does not start", file.display());
             Error::with_source(Kind::Dependency { dependency: "recorder".into() }, message, error)
         })?;
-        Ok(Self { pipeline, frames, wall_clock: gst::Caps::new_empty_simple("timestamp/x-unix") })
+        let stamps = target.format == RecordingFormat::MpegTs;
+        Ok(Self { pipeline, frames, wall_clock: gst::Caps::new_empty_simple("timestamp/x-unix"), stamps })
     }
 
     /// Says when the first frame was captured. Has to come before it.
@@ -80,7 +83,10 @@ impl Muxer {
     pub fn push(&self, frame: &EncodedFrame, first: Duration) {
         let since = |time: Duration| gst::ClockTime::try_from(time.saturating_sub(first)).ok();
         let captured = frame.captured.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let mut buffer = sample::buffer(frame);
+        let mut buffer = match self.stamps && frame.key {
+            true => sample::buffer(&EncodedFrame { data: stamped(frame), ..frame.clone() }),
+            false => sample::buffer(frame),
+        };
         if let Some(buffer) = buffer.get_mut() {
             buffer.set_pts(since(frame.shown));
             buffer.set_dts(since(frame.pts));
@@ -114,7 +120,7 @@ impl Muxer {
 ///
 /// Matroska has `DateUTC` for it. In MP4 GStreamer's muxer writes whole days and seconds only, so that there it is the
 /// comment, as RFC 3339. Fragmented MP4 has it from the frames: a `prft` box (ISO/IEC 14496-12, 8.16.5) ahead of every
-/// fragment.
+/// fragment. So has MPEG-TS, in the key frames themselves.
 pub(super) fn stamp(pipeline: &gst::Pipeline, captured: SystemTime) {
     let since = captured.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let micros = i64::try_from(since.as_micros()).unwrap_or(i64::MAX);

@@ -1,8 +1,8 @@
 //! Making the best of a recording that was cut off: by a crash, a power cut, a full disk.
 //!
 //! MP4, which is in fragments while it grows, loses what follows its last whole fragment: half a fragment, or the zeros
-//! that a power cut leaves. Matroska is written anew, with the duration and the index that it got no more. What cannot be
-//! repaired stays as it is.
+//! that a power cut leaves; MPEG-TS loses what follows its last whole frame. Matroska is written anew, with the duration and
+//! the index that it got no more. What cannot be repaired stays as it is.
 
 use std::{
     fs::{File, OpenOptions},
@@ -14,7 +14,7 @@ use std::{
 use gst::prelude::*;
 use mp4_atom::{Atom, FourCC, Header, Mdat, Moov, ReadFrom};
 
-use super::muxer;
+use super::{muxer, transport};
 use crate::{
     error::{Error, Result},
     media::{bus, launch, launch::LaunchFiles},
@@ -48,20 +48,25 @@ pub fn repair(path: &Path, started: SystemTime, launch: &LaunchFiles) -> Result<
     let mut start = Vec::new();
     (&file).take(8).read_to_end(&mut start).map_err(failed)?;
     match start[..] {
-        [.., b'f', b't', b'y', b'p'] => {
-            let end = last_fragment(&file, size).map_err(failed)?;
-            match end {
-                Some(end) if end == size => Ok(Repaired::Whole { lost: 0 }),
-                Some(end) => {
-                    file.set_len(end).and_then(|()| file.sync_all()).map_err(failed)?;
-                    Ok(Repaired::Whole { lost: size - end })
-                }
-                None => remove(path),
-            }
-        }
+        [.., b'f', b't', b'y', b'p'] => shorten(path, &file, size, last_fragment(&file, size).map_err(failed)?),
+        // As the muxer begins: with the first packet of the table of programs.
+        [0x47, 0x40, 0, ..] => shorten(path, &file, size, transport::last_frame(&file, size).map_err(failed)?),
         [0x1a, 0x45, 0xdf, 0xa3, ..] => rewrite(path, started, launch),
         _ if start.iter().all(|byte| *byte == 0) => remove(path),
-        _ => Err(Error::dependency("recorder", format!("{} is neither MP4 nor Matroska", path.display()))),
+        _ => Err(Error::dependency("recorder", format!("{} is neither MP4, Matroska nor MPEG-TS", path.display()))),
+    }
+}
+
+/// Takes away what follows `end`, or the file where nothing in it is whole.
+fn shorten(path: &Path, file: &File, size: u64, end: Option<u64>) -> Result<Repaired> {
+    match end {
+        Some(end) if end == size => Ok(Repaired::Whole { lost: 0 }),
+        Some(end) => {
+            let shortened = file.set_len(end).and_then(|()| file.sync_all());
+            shortened.map_err(|error| disk_error(path, "cannot be repaired", error))?;
+            Ok(Repaired::Whole { lost: size - end })
+        }
+        None => remove(path),
     }
 }
 

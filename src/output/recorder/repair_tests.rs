@@ -25,7 +25,8 @@ fn recorded(folder: &Path, format: RecordingFormat) -> (Vec<u8>, SystemTime) {
 fn packets(file: &Path) -> u64 {
     let file = file.to_str().unwrap();
     let entries = ["-v", "error", "-count_packets", "-show_entries", "stream=nb_read_packets", "-of", "csv=p=0"];
-    output("ffprobe", &[&entries[..], &[file]].concat()).trim().trim_end_matches(',').parse().unwrap()
+    // Of MPEG-TS it tells twice: of the program, and of the stream.
+    output("ffprobe", &[&entries[..], &[file]].concat()).lines().next().unwrap().trim_end_matches(',').parse().unwrap()
 }
 
 #[test]
@@ -57,6 +58,85 @@ fn fragments_that_are_whole_stay_wherever_the_file_was_cut() {
     assert!(kept.is_sorted() && kept.first() == Some(&30) && kept.last() == Some(&60), "{kept:?}");
 }
 
+/// Frames that come out of a file, whatever a decoder says of it.
+fn pictures(file: &Path) -> usize {
+    let file = file.to_str().unwrap();
+    let entries = ["-v", "quiet", "-select_streams", "v", "-show_entries", "frame=key_frame", "-of", "csv=p=0", file];
+    output("ffprobe", &entries).lines().filter(|line| line.starts_with(['0', '1'])).count()
+}
+
+#[test]
+fn mpegts_plays_wherever_it_was_cut_and_ends_with_a_whole_frame() {
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, started) = recorded(folder.path(), RecordingFormat::MpegTs);
+    let file = folder.path().join("cut.ts");
+    let write = |bytes: &[u8]| std::fs::write(&file, bytes).unwrap();
+    let repaired = || repair(&file, started, &LaunchFiles::default()).unwrap();
+    write(&whole);
+    assert_eq!((repaired(), packets(&file)), (Repaired::Whole { lost: 0 }, 90));
+    let mut kept = Vec::new();
+    for cut in (0..whole.len()).step_by(whole.len() / 15) {
+        // Also between two packets.
+        for cut in [cut, cut / 188 * 188] {
+            for behind in [0, 5000] {
+                let bytes = [&whole[..cut], &vec![0; behind]].concat();
+                write(&bytes);
+                match repaired() {
+                    Repaired::Empty => assert!(kept.is_empty() && !file.exists(), "{cut}"),
+                    Repaired::Whole { lost } => {
+                        let left = std::fs::read(&file).unwrap();
+                        assert_eq!(left.len() as u64 + lost, bytes.len() as u64);
+                        assert!(whole.starts_with(&left), "{cut}");
+                        plays(&file);
+                        kept.push(pictures(&file));
+                    }
+                }
+            }
+            // It plays before it is repaired, too; what is taken away is half a frame, or one nobody can tell is whole.
+            if let Some(after) = kept.last() {
+                write(&whole[..cut]);
+                let before = pictures(&file);
+                assert!((*after..=after + 1).contains(&before), "{cut}: {after} of {before}");
+            }
+        }
+    }
+    assert!(kept.is_sorted() && kept[0] <= 6 && kept.last() >= Some(&86), "{kept:?}");
+}
+
+/// H.264 without its parameter sets.
+fn bare(data: &[u8]) -> Vec<u8> {
+    let starts = data.windows(3).enumerate().filter(|(_, start)| start == &[0, 0, 1]).map(|(at, _)| at + 3);
+    let starts: Vec<_> = starts.chain([data.len() + 3]).collect();
+    let units = starts.windows(2).map(|pair| &data[pair[0]..pair[1] - 3]);
+    units.filter(|unit| ![7, 8].contains(&(unit[0] & 0x1f))).flat_map(|unit| [&[0, 0, 1][..], unit].concat()).collect()
+}
+
+#[test]
+fn mpegts_plays_from_any_key_frame_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let camera = TestCamera::burst(Codec::H264, 90);
+    let stream = Stream::new(camera.stream.format(), Limits { gops: 90, frames: 90, ..Limits::default() });
+    let file = folder.path().join("whole.ts");
+    let segment = begin(file.clone(), RecordingFormat::MpegTs, &stream, Bounds::default());
+    // A camera that says what its pictures are only once.
+    for frame in &camera.frames {
+        let data = if frame.seq == 0 { frame.data.clone() } else { bare(&frame.data).into() };
+        stream.publish(frame.pts, frame.key, frame.captured, data);
+    }
+    segment.stop();
+    assert_eq!(finish(segment).frames, 90);
+    let places = ["-v", "error", "-show_entries", "packet=pos,flags", "-of", "csv=p=0", file.to_str().unwrap()];
+    let places = output("ffprobe", &places);
+    let keys =
+        places.lines().filter_map(|line| line.split_once(",K")).map(|(place, _)| place.parse::<usize>().unwrap());
+    let (keys, whole) = (keys.collect::<Vec<_>>(), std::fs::read(&file).unwrap());
+    assert_eq!(keys.len(), 3, "{places}");
+    let rest = folder.path().join("rest.ts");
+    std::fs::write(&rest, &whole[keys[1]..]).unwrap();
+    plays(&rest);
+    assert_eq!(packets(&rest), 60);
+}
+
 #[test]
 fn matroska_gets_its_duration_and_keeps_its_date() {
     let folder = tempfile::tempdir().unwrap();
@@ -82,7 +162,7 @@ fn what_is_no_recording_stays_as_it_is() {
     let file = folder.path().join("notes.mp4");
     std::fs::write(&file, "something else altogether").unwrap();
     let error = repair(&file, SystemTime::now(), &LaunchFiles::default()).unwrap_err();
-    assert!(error.message().contains("neither MP4 nor Matroska"), "{error}");
+    assert!(error.message().contains("neither MP4, Matroska nor MPEG-TS"), "{error}");
     assert_eq!(std::fs::read(&file).unwrap(), b"something else altogether");
     std::fs::write(&file, [0; 4096]).unwrap();
     assert_eq!(repair(&file, SystemTime::now(), &LaunchFiles::default()).unwrap(), Repaired::Empty);

@@ -15,7 +15,7 @@ const LONGEST: usize = 255;
 const LONGEST_DEVICE: usize = 64;
 
 /// Extensions that say what is in a file here.
-const MEDIA: [&str; 5] = ["jpg", "jpeg", "png", "mp4", "mkv"];
+const MEDIA: [&str; 6] = ["jpg", "jpeg", "png", "mp4", "mkv", "ts"];
 
 /// The name of a file directly in a folder of ours: joined to the folder, it stays in it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -7,6 +7,7 @@ pub(in crate::output) mod boxes;
 mod mkv;
 mod mp4;
 pub(in crate::output) mod skim;
+pub(in crate::output) mod ts;
 
 use std::{
     fs::File,
@@ -38,7 +39,7 @@ pub struct PictureSize {
     pub height: u32,
 }
 
-/// What the first `size` bytes of a recording tell. `None`: it is neither MP4 nor Matroska. Error: the disk's.
+/// What the first `size` bytes of a recording tell. `None`: it is neither MP4, Matroska nor MPEG-TS. Error: the disk's.
 pub fn film(mut file: impl Read + Seek, size: u64) -> io::Result<Option<Film>> {
     let mut start = [0; 8];
     if or_end(file.read_exact(&mut start))?.is_none() {
@@ -49,6 +50,7 @@ pub fn film(mut file: impl Read + Seek, size: u64) -> io::Result<Option<Film>> {
     match start {
         [.., b'f', b't', b'y', b'p'] => mp4::read(&mut file).map(Some),
         [0x1a, 0x45, 0xdf, 0xa3, ..] => mkv::read(&mut file).map(Some),
+        [0x47, ..] => ts::read(&mut file),
         _ => Ok(None),
     }
 }

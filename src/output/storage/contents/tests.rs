@@ -72,7 +72,7 @@ fn packets(file: &Path) -> Vec<Packet> {
         let fields: Vec<_> = line.split(',').collect();
         (fields[2].parse().unwrap(), fields[1].parse().unwrap(), fields[0].parse().unwrap())
     };
-    text.lines().map(packet).collect()
+    text.lines().filter(|line| !line.is_empty()).map(packet).collect()
 }
 
 /// To a hundredth of a second.
@@ -92,6 +92,12 @@ static FRAGMENTED: LazyLock<(Vec<u8>, Vec<Packet>)> = LazyLock::new(|| {
 static MATROSKA: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let folder = tempfile::tempdir().unwrap();
     fs::read(record(folder.path(), Codec::H264, RecordingFormat::Mkv)).unwrap()
+});
+
+/// The same as MPEG-TS.
+static TRANSPORT: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let folder = tempfile::tempdir().unwrap();
+    fs::read(record(folder.path(), Codec::H264, RecordingFormat::MpegTs)).unwrap()
 });
 
 /// Where each whole `mdat` ends that begins before `cut`: boxes, read as simply as can be.
@@ -114,6 +120,7 @@ fn durations_and_times_are_true_in_every_format() {
         (Codec::H264, RecordingFormat::Fmp4),
         (Codec::H264, RecordingFormat::Mp4),
         (Codec::H264, RecordingFormat::Mkv),
+        (Codec::H264, RecordingFormat::MpegTs),
         (Codec::Mjpeg, RecordingFormat::Mkv),
     ] {
         let (file, started) = record_with_start(folder.path(), codec, format);
@@ -131,7 +138,7 @@ fn durations_and_times_are_true_in_every_format() {
 #[test]
 fn a_file_that_grows_tells_how_far_it_is() {
     let folder = tempfile::tempdir().unwrap();
-    for format in [RecordingFormat::Fmp4, RecordingFormat::Mp4, RecordingFormat::Mkv] {
+    for format in [RecordingFormat::Fmp4, RecordingFormat::Mp4, RecordingFormat::Mkv, RecordingFormat::MpegTs] {
         let file = folder.path().join(format!("growing.{format}.{}", extension(format)));
         let camera = TestCamera::live(Codec::H264, 15);
         let segment = begin(file.clone(), format, &camera.stream);
@@ -146,7 +153,8 @@ fn a_file_that_grows_tells_how_far_it_is() {
                 break;
             }
         }
-        let last = packets(&copy).iter().map(|packet| packet.2).fold(0.0, f64::max);
+        let packets = packets(&copy);
+        let last = packets.iter().map(|packet| packet.2 - packets[0].2).fold(0.0, f64::max);
         // ffprobe also counts what it finds of a part that is not whole, up to a second of it.
         let told = film_in(&copy).duration.unwrap().as_secs_f64();
         let most = last + 1.0 / 30.0;
@@ -193,6 +201,79 @@ fn what_is_no_recording_or_picture_tells_nothing() {
     assert_eq!((size(&png[..12]), size(&jpeg[..10]), size(b"a text of some length")), (None, None, None));
 }
 
+/// Moves the times of all frames, which take five bytes each, so that the first is decoded at `begin`.
+fn begin_at(transport: &[u8], begin: u64) -> Vec<u8> {
+    let mut bytes = transport.to_vec();
+    let mut moved = None;
+    for packet in bytes.chunks_mut(188) {
+        let place = packet.windows(4).position(|start| start == [0, 0, 1, 0xe0]);
+        // In the table of programs it means something else.
+        let Some(place) = place.filter(|_| packet[1..3] == [0x40, 0x41]) else { continue };
+        assert_eq!(packet[place + 7] >> 6, 2, "shown when they are decoded");
+        let field = &mut packet[place + 9..place + 14];
+        let [a, b, c, d, e]: [u64; 5] =
+            [field[0] >> 1 & 7, field[1], field[2] >> 1, field[3], field[4] >> 1].map(Into::into);
+        let was = a << 30 | b << 22 | c << 15 | d << 7 | e;
+        let time = was.wrapping_add(begin).wrapping_sub(*moved.get_or_insert(was)) % (1 << 33);
+        let part = |shift: u32, bits: u64| (time >> shift & bits) as u8;
+        field.copy_from_slice(&[
+            0x21 | part(30, 7) << 1,
+            part(22, 0xff),
+            1 | part(15, 0x7f) << 1,
+            part(7, 0xff),
+            1 | part(0, 0x7f) << 1,
+        ]);
+    }
+    bytes
+}
+
+#[test]
+fn the_clock_of_a_transport_stream_may_begin_anew() {
+    let (whole, length) = (&*TRANSPORT, FRAMES as f64 / 30.0);
+    // Two seconds before the end of the clock's 26.5 hours; on the last frame; on the one before it.
+    for before in [180_000, 149 * 3000, 148 * 3000, 1, 0] {
+        let moved = begin_at(whole, ((1u64 << 33) - before) % (1 << 33));
+        assert_near(film_of(&moved).unwrap().duration, length);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("wraps.ts");
+    fs::write(&file, begin_at(whole, (1 << 33) - 180_000)).unwrap();
+    let entries = ["-v", "error", "-show_entries", "format=duration", "-of", "csv=p=0", file.to_str().unwrap()];
+    assert_near(film_in(&file).duration, output("ffprobe", &entries).trim().parse().unwrap());
+}
+
+#[test]
+fn of_a_transport_stream_only_its_ends_are_read() {
+    /// A file that counts what is read of it.
+    struct Counted(Cursor<Vec<u8>>, usize);
+    impl Read for Counted {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let read = self.0.read(buffer)?;
+            self.1 += read;
+            Ok(read)
+        }
+    }
+    impl Seek for Counted {
+        fn seek(&mut self, place: io::SeekFrom) -> io::Result<u64> {
+            self.0.seek(place)
+        }
+    }
+    let read = |bytes: Vec<u8>| {
+        let size = bytes.len() as u64;
+        let mut file = Counted(Cursor::new(bytes), 0);
+        (film(&mut file, size).unwrap().unwrap(), file.1)
+    };
+    let whole = &*TRANSPORT;
+    let long = whole.repeat(16_000_000 / whole.len());
+    let (film, count) = read(long.clone());
+    assert_near(film.duration, FRAMES as f64 / 30.0);
+    assert!(film.created.is_some() && count < 500_000, "{count}");
+    // Zeros behind it, or something else that is no packet, are passed over, as far as there is sense in it.
+    assert_eq!(read([&whole[..], &[0; 100_000]].concat()).0.duration, read(whole.clone()).0.duration);
+    let (film, count) = read([&whole[..], &[0x47; 40_000_000]].concat());
+    assert!(film.duration.is_none() && count < 8_000_000, "{film:?} {count}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
@@ -215,10 +296,10 @@ proptest! {
     #[test]
     fn nothing_in_a_file_is_too_much(
         flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..40),
-        matroska: bool,
+        container in 0usize..3,
         front: bool,
     ) {
-        let mut bytes = if matroska { MATROSKA.clone() } else { FRAGMENTED.0.clone() };
+        let mut bytes = [&FRAGMENTED.0, &*MATROSKA, &*TRANSPORT][container].clone();
         let most = if front { 1500.min(bytes.len()) } else { bytes.len() };
         for (place, value) in flips {
             bytes[place.index(most)] = value;

@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// What this code reads and writes.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 const CHECKSUM: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
 
@@ -73,10 +73,18 @@ struct File {
 
 #[derive(Serialize, Deserialize)]
 struct Shot {
-    matroska: bool,
-    fragmented: bool,
+    container: Container,
     created: Option<i64>,
     duration: Option<Duration>,
+}
+
+/// A container, in an order that stays as it is.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+enum Container {
+    Fmp4,
+    Mp4,
+    Mkv,
+    MpegTs,
 }
 
 /// What `file` says of the folder of `place`; `None` where there is none. Blocks on the disk. Error: it cannot be read or
@@ -141,19 +149,21 @@ impl File {
 
 impl Shot {
     fn of(film: Film) -> Self {
-        Self {
-            matroska: film.format == RecordingFormat::Mkv,
-            fragmented: film.format == RecordingFormat::Fmp4,
-            created: film.created.map(nanos),
-            duration: film.duration,
-        }
+        let container = match film.format {
+            RecordingFormat::Fmp4 => Container::Fmp4,
+            RecordingFormat::Mp4 => Container::Mp4,
+            RecordingFormat::Mkv => Container::Mkv,
+            RecordingFormat::MpegTs => Container::MpegTs,
+        };
+        Self { container, created: film.created.map(nanos), duration: film.duration }
     }
 
     fn read(self) -> Film {
-        let format = match (self.matroska, self.fragmented) {
-            (true, _) => RecordingFormat::Mkv,
-            (false, true) => RecordingFormat::Fmp4,
-            (false, false) => RecordingFormat::Mp4,
+        let format = match self.container {
+            Container::Fmp4 => RecordingFormat::Fmp4,
+            Container::Mp4 => RecordingFormat::Mp4,
+            Container::Mkv => RecordingFormat::Mkv,
+            Container::MpegTs => RecordingFormat::MpegTs,
         };
         Film { format, created: self.created.map(time), duration: self.duration }
     }

@@ -42,6 +42,8 @@ pub(super) struct Connection {
     pub(super) may: HashSet<String>,
     /// The query of the URL it asked about last.
     pub(super) query: String,
+    /// The path that was described last, until a session has it.
+    pub(super) described: Option<String>,
     pub(super) sessions: Vec<Session>,
     pub(super) id: Uuid,
     pub(super) created: SystemTime,
@@ -196,6 +198,7 @@ impl State {
             user: String::new(),
             may: HashSet::new(),
             query: String::new(),
+            described: None,
             sessions: Vec::new(),
             id: Uuid::new_v4(),
             created: SystemTime::now(),

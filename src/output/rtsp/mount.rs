@@ -169,6 +169,10 @@ mod imp {
             self.parent_configure(media);
             let feed = self.state.get().and_then(Weak::upgrade).and_then(|state| state.feed_of(media));
             media.set_shared(feed.is_some_and(|feed| feed.shared));
+            // As MediaMTX names them.
+            for (index, stream) in (0..media.n_streams()).filter_map(|index| Some((index, media.stream(index)?))) {
+                stream.set_control(Some(&format!("trackID={index}")));
+            }
             if media.downcast_ref::<Media>().is_some_and(Media::is_announced) {
                 media.set_transport_mode(gst_rtsp_server::RTSPTransportMode::RECORD);
                 media.set_protocols(UNICAST);

@@ -16,7 +16,9 @@ impl Asked {
         let is_named = path.rsplit('/').next().is_some_and(|last| last.contains('='));
         let (path, query) = match query.rsplit_once('/') {
             Some((query, "")) => (path.to_owned(), query),
-            Some((query, stream)) if sets_up && !is_named => (format!("{}/{stream}", path.trim_end_matches('/')), query),
+            Some((query, stream)) if sets_up && !is_named => {
+                (format!("{}/{stream}", path.trim_end_matches('/')), query)
+            }
             _ => (path.to_owned(), query),
         };
         Self { path, query: query.to_owned() }
@@ -142,7 +144,8 @@ mod tests {
         for (secure, groups) in [(true, true), (false, false)] {
             assert_eq!(chosen(group, secure, groups), None);
         }
-        for none in ["", ",", "RAW/RAW/UDP", "RTP/AVP;unicast", "RTP/AVP;unicast;client_port=0-1", "RTP/AVP/TCP;multicast"]
+        for none in
+            ["", ",", "RAW/RAW/UDP", "RTP/AVP;unicast", "RTP/AVP;unicast;client_port=0-1", "RTP/AVP/TCP;multicast"]
         {
             assert_eq!(chosen(none, false, true), None, "{none}");
         }
@@ -153,7 +156,10 @@ mod tests {
             assert_eq!(chosen(&format!("RTP/AVP/TCP;{none}"), false, true), None, "{none}");
         }
         let record = Chosen::of("RTP/AVP/TCP;unicast;interleaved=2-3;mode=\"RECORD\"", false, true).unwrap();
-        assert_eq!((record.transport.as_str(), record.records), ("RTP/AVP/TCP;unicast;interleaved=2-3;mode=record", true));
+        assert_eq!(
+            (record.transport.as_str(), record.records),
+            ("RTP/AVP/TCP;unicast;interleaved=2-3;mode=record", true)
+        );
         assert_eq!(Chosen::of("RTP/AVP;multicast;mode=record", false, true), None);
     }
 }

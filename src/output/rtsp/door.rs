@@ -171,14 +171,7 @@ impl State {
     }
 
     /// Whether whoever asks may have this path; if not, it is answered.
-    fn lets_in(
-        &self,
-        connection: u64,
-        remote: SocketAddr,
-        context: &RTSPContext,
-        name: &str,
-        publishes: bool,
-    ) -> bool {
+    fn lets_in(&self, connection: u64, remote: SocketAddr, context: &RTSPContext, name: &str, publishes: bool) -> bool {
         let Some(publishers) = self.publishers.get() else { return true };
         let kept = lock(&self.connections)
             .get(&connection)

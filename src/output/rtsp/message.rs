@@ -27,8 +27,7 @@ pub(super) fn url(request: &RTSPMessage) -> Option<String> {
     let (mut method, mut url, mut version) = (0, ptr::null(), 0);
     // SAFETY: what is found belongs to the request, which lives for as long as it is borrowed.
     unsafe {
-        let found =
-            ffi::gst_rtsp_message_parse_request(request.to_glib_none().0, &mut method, &mut url, &mut version);
+        let found = ffi::gst_rtsp_message_parse_request(request.to_glib_none().0, &mut method, &mut url, &mut version);
         text((found == ffi::GST_RTSP_OK).then_some(url)?)
     }
 }

@@ -71,6 +71,7 @@ impl State {
         };
         // Before the next request, which may be there already.
         let source = glib::idle_source_new(None, glib::Priority::HIGH, close);
-        source.attach(glib::main_current_source().and_then(|reading| reading.context()).as_ref().or(Some(&self.context)));
+        source
+            .attach(glib::main_current_source().and_then(|reading| reading.context()).as_ref().or(Some(&self.context)));
     }
 }

@@ -47,8 +47,8 @@ pub(super) struct Chosen {
 impl Chosen {
     /// The first way of those offered that there is: outside of the connection only where that is not `secure`, to a
     /// group only if there are some. (GStreamer 1.22 takes what it cannot read if that is the last.)
-    pub(super) fn of(offered: &str, secure: bool, groups: bool) -> Option<Self> {
-        offered.split(',').find_map(|offer| Self::read(offer, secure, groups))
+    pub(super) fn of(offered: &[String], secure: bool, groups: bool) -> Option<Self> {
+        offered.iter().flat_map(|offers| offers.split(',')).find_map(|offer| Self::read(offer, secure, groups))
     }
 
     fn read(offer: &str, secure: bool, groups: bool) -> Option<Self> {
@@ -132,7 +132,8 @@ mod tests {
 
     #[test]
     fn the_first_way_that_there_is_is_taken() {
-        let chosen = |offered: &str, secure, groups| Chosen::of(offered, secure, groups).map(|chosen| chosen.transport);
+        let of = |offered: &str, secure, groups| Chosen::of(&[offered.to_owned()], secure, groups);
+        let chosen = |offered: &str, secure, groups| of(offered, secure, groups).map(|chosen| chosen.transport);
         let (udp, tcp) = ("RTP/AVP;unicast;client_port=5000-5001", "RTP/AVP/TCP;unicast;interleaved=0-1");
         assert_eq!(chosen(&format!("{udp},{tcp}"), false, false).as_deref(), Some(udp));
         assert_eq!(chosen(&format!("{udp}, {tcp}"), true, false).as_deref(), Some(tcp));
@@ -155,11 +156,11 @@ mod tests {
         for none in ["interleaved=255", "interleaved=300-301", "interleaved=-1"] {
             assert_eq!(chosen(&format!("RTP/AVP/TCP;{none}"), false, true), None, "{none}");
         }
-        let record = Chosen::of("RTP/AVP/TCP;unicast;interleaved=2-3;mode=\"RECORD\"", false, true).unwrap();
+        let record = of("RTP/AVP/TCP;unicast;interleaved=2-3;mode=\"RECORD\"", false, true).unwrap();
         assert_eq!(
             (record.transport.as_str(), record.records),
             ("RTP/AVP/TCP;unicast;interleaved=2-3;mode=record", true)
         );
-        assert_eq!(Chosen::of("RTP/AVP;multicast;mode=record", false, true), None);
+        assert_eq!(of("RTP/AVP;multicast;mode=record", false, true), None);
     }
 }

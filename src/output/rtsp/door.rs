@@ -16,10 +16,11 @@ use gst_rtsp_server::{RTSPClient, RTSPContext, RTSPFilterResult, RTSPSession, pr
 
 use super::{
     asked::{Asked, Chosen},
+    client::path,
     connection::Connection,
     guest::{Admission, Guest, Proof},
     lock,
-    message::{field, header, method, path_and_query, set_header, set_path},
+    message::{field, header, list, method, path_and_query, set_header, set_path},
     publish::Told,
     server::State,
 };
@@ -73,14 +74,17 @@ mod imp {
             if method == RTSPMethod::SETUP {
                 let groups = state.settings.multicast.is_some();
                 let request = context.request();
-                let offered = request.and_then(|request| header(request, RTSPHeaderField::Transport));
-                let Some(chosen) = Chosen::of(&offered.unwrap_or_default(), secure, groups) else {
+                let offered = request.map(|request| list(request, RTSPHeaderField::Transport)).unwrap_or_default();
+                let Some(chosen) = Chosen::of(&offered, secure, groups) else {
                     return answer(context, RTSPStatusCode::UnsupportedTransport, &[]);
                 };
                 request.iter().for_each(|request| set_header(request, RTSPHeaderField::Transport, &chosen.transport));
                 records = chosen.records;
             }
             let Some(name) = state.read_url(connection, context, method, first) else { return true };
+            if method == RTSPMethod::SETUP && !records {
+                state.name_stream(context, &name);
+            }
             // Whoever has a session has been asked.
             let asks = first || matches!(method, RTSPMethod::ANNOUNCE | RTSPMethod::DESCRIBE);
             if asks && !state.lets_in(connection, remote, context, &name, method == RTSPMethod::ANNOUNCE) {
@@ -168,6 +172,14 @@ impl State {
             known.query = asked.query;
         }
         Some(self.path_of(context.uri()?, method == RTSPMethod::SETUP))
+    }
+
+    /// A reader that names no stream gets the first, by its name.
+    fn name_stream(&self, context: &RTSPContext, name: &str) {
+        let whole = format!("/{name}");
+        if context.uri().map(path).as_ref() == Some(&whole) {
+            set_path(context, &format!("{whole}/trackID=0"));
+        }
     }
 
     /// Whether whoever asks may have this path; if not, it is answered.

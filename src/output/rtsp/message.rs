@@ -47,12 +47,21 @@ pub(super) fn status(reply: &RTSPMessage) -> Option<i32> {
 }
 
 /// A header.
-#[allow(unsafe_code, reason = "the bindings have no getter for them")]
 pub(super) fn header(message: &RTSPMessage, field: RTSPHeaderField) -> Option<String> {
+    nth(message, field, 0)
+}
+
+/// What a header lists, which GStreamer takes apart at its commas.
+pub(super) fn list(message: &RTSPMessage, field: RTSPHeaderField) -> Vec<String> {
+    (0..).map_while(|index| nth(message, field, index)).collect()
+}
+
+#[allow(unsafe_code, reason = "the bindings have no getter for them")]
+fn nth(message: &RTSPMessage, field: RTSPHeaderField, index: i32) -> Option<String> {
     let mut value = ptr::null_mut();
     // SAFETY: what is found belongs to the message, which lives for as long as it is borrowed.
     unsafe {
-        let found = ffi::gst_rtsp_message_get_header(message.to_glib_none().0, field.into_glib(), &mut value, 0);
+        let found = ffi::gst_rtsp_message_get_header(message.to_glib_none().0, field.into_glib(), &mut value, index);
         text((found == ffi::GST_RTSP_OK).then_some(value)?)
     }
 }

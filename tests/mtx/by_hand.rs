@@ -140,7 +140,9 @@ async fn a_publisher_may_have_a_query_and_name_its_streams_by_whole_urls() {
         service.streaming("studio").await;
         let video = ffprobe(&service.url("studio?who=me"), &["-rtsp_transport", "tcp"]).await.unwrap();
         assert_eq!(video["width"], 320, "{program}");
+        let mut reader = Hand::play(&service, "studio").await;
         publisher.kill().await.unwrap();
+        assert!(reader.reply().await.is_none(), "readers leave with the publisher");
         all_are_gone(&service).await;
     }
     service.stop().await;
@@ -191,9 +193,6 @@ async fn refusals_say_why_and_some_are_the_last() {
         assert_eq!((wrong.status, wrong.header("www-authenticate")), (401, ""), "{method}");
         assert!(hand.is_closed().await, "{method}");
     }
-    let mut hand = Hand::connect(&service, "camera0").await;
-    assert_eq!(hand.ask("SETUP", "/trackID=0", &format!("{TCP}Authorization: Basic bWU6cHc=\r\n")).await.status, 200);
-    assert_eq!(hand.ask("PLAY", "", "").await.status, 200);
     service.stop().await;
 }
 
@@ -248,6 +247,45 @@ async fn a_session_belongs_to_its_connection() {
     assert_eq!(owner.ask("TEARDOWN", "", "").await.status, 200);
     drop(owner);
     all_are_gone(&service).await;
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_is_for_what_was_asked_about() {
+    let service = start().await;
+    done(&service, "POST", "/config/paths/add/door", r#"{"source":"/dev/video0"}"#).await;
+    let users = r#"{"authInternalUsers":[{"user":"any","permissions":[{"action":"api"}]},
+        {"user":"me","pass":"pw","permissions":[{"action":"read","path":"camera0"},{"action":"publish","path":"studio"}]}]}"#;
+    done(&service, "PATCH", "/config/global/patch", users).await;
+    let me = "Authorization: Basic bWU6cHc=\r\n";
+    let allowed = async || {
+        let mut hand = Hand::connect(&service, "camera0").await;
+        assert_eq!(hand.ask("SETUP", "/trackID=0", &format!("{TCP}{me}")).await.status, 200);
+        hand
+    };
+    // Another path has to be asked about.
+    let mut hand = allowed().await;
+    hand.url = service.url("door");
+    assert_eq!(hand.ask("SETUP", "/trackID=0", TCP).await.status, 400, "with the session of the first");
+    assert!(hand.reply().await.is_none());
+    let mut hand = allowed().await;
+    hand.session = None;
+    assert_eq!(hand.ask("SETUP", "/trackID=0", TCP).await.status, 400, "a second session");
+    // What flows stays where it goes.
+    let mut hand = allowed().await;
+    assert_eq!(hand.ask("PLAY", "", "").await.status, 200);
+    hand.take(1).await;
+    let elsewhere = "Transport: RTP/AVP;unicast;client_port=5000-5001\r\n";
+    assert_eq!(hand.ask("SETUP", "/trackID=0", elsewhere).await.status, 400);
+    // Who may publish may not read for that.
+    let mut hand = Hand::connect(&service, "studio").await;
+    let announce = format!("Content-Type: application/sdp\r\n{me}");
+    hand.send("ANNOUNCE", "", &announce, &sdp("trackID=0")).await;
+    assert_eq!(hand.reply().await.expect("a reply").status, 200);
+    assert_eq!(hand.ask("DESCRIBE", "", "").await.status, 401);
+    let record = "Transport: RTP/AVP/TCP;unicast;interleaved=0-1;mode=record\r\n";
+    assert_eq!(hand.ask("SETUP", "/trackID=0", record).await.status, 200);
+    assert_eq!(hand.ask("RECORD", "", "").await.status, 200);
     service.stop().await;
 }
 

@@ -106,17 +106,16 @@ async fn nothing_flows_beside_the_connection() {
         .write_all((set_up(1, "RTP/AVP/UDP;unicast;client_port=5000-5001") + &set_up(2, ways)).as_bytes())
         .await
         .unwrap();
-    input.write_all(set_up(3, "RTP/AVP/TCP;unicast;interleaved=0-1").as_bytes()).await.unwrap();
     let mut output = tokio::io::BufReader::new(peer.stdout.take().unwrap());
     let (mut statuses, mut agreed, mut line) = (Vec::new(), Vec::new(), String::new());
-    while statuses.len() < 3 || agreed.len() < 2 {
+    while statuses.len() < 2 || agreed.is_empty() {
         line.clear();
         let read = tokio::io::AsyncBufReadExt::read_line(&mut output, &mut line);
         assert!(timeout(PATIENCE, read).await.expect("a reply").unwrap() > 0, "only {statuses:?}");
         statuses.extend(line.strip_prefix("RTSP/1.0 ").map(|status| status[..3].to_owned()));
         agreed.extend(line.strip_prefix("Transport: ").map(str::to_owned));
     }
-    assert_eq!(statuses, ["461", "200", "200"]);
+    assert_eq!(statuses, ["461", "200"]);
     assert!(agreed.iter().all(|way| way.starts_with("RTP/AVP/TCP;unicast;")), "{agreed:?}");
     service.stop().await;
 }

@@ -38,8 +38,8 @@ pub(super) struct Connection {
     pub(super) nonce: String,
     /// The name that it has shown.
     pub(super) user: String,
-    /// Paths that it has shown to be allowed to have.
-    pub(super) may: HashSet<String>,
+    /// Paths that it has shown to be allowed to read or, if true, to publish to.
+    pub(super) may: HashSet<(String, bool)>,
     /// The query of the URL it asked about last.
     pub(super) query: String,
     /// The path that was described last, until a session has it.

@@ -82,12 +82,17 @@ mod imp {
                 records = chosen.records;
             }
             let Some(name) = state.read_url(connection, context, method, first) else { return true };
-            if method == RTSPMethod::SETUP && !records {
-                state.name_stream(context, &name);
+            if method == RTSPMethod::SETUP {
+                if state.is_out_of_place(connection, context, &name) {
+                    return answer(context, RTSPStatusCode::BadRequest, &[]);
+                }
+                if !records {
+                    name_stream(context, &name);
+                }
             }
             // Whoever has a session has been asked.
             let asks = first || matches!(method, RTSPMethod::ANNOUNCE | RTSPMethod::DESCRIBE);
-            if asks && !state.lets_in(connection, remote, context, &name, method == RTSPMethod::ANNOUNCE) {
+            if asks && !state.lets_in((connection, remote), context, &name, records) {
                 return false;
             }
             let status = match method {
@@ -174,22 +179,39 @@ impl State {
         Some(self.path_of(context.uri()?, method == RTSPMethod::SETUP))
     }
 
-    /// A reader that names no stream gets the first, by its name.
-    fn name_stream(&self, context: &RTSPContext, name: &str) {
-        let whole = format!("/{name}");
-        if context.uri().map(path).as_ref() == Some(&whole) {
-            set_path(context, &format!("{whole}/trackID=0"));
-        }
+    /// Whether SETUP comes when it must not: a connection has one session, that is for one path, which was asked about,
+    /// and what flows already stays as it was agreed on.
+    fn is_out_of_place(&self, connection: u64, context: &RTSPContext, name: &str) -> bool {
+        let own: Vec<_> = lock(&self.connections)
+            .get(&connection)
+            .into_iter()
+            .flat_map(|known| &known.sessions)
+            .filter_map(|own| Some((own.session.upgrade()?, own.path.clone())))
+            .collect();
+        let Some(session) = context.session() else {
+            // One that is over may not be gone yet.
+            return own.iter().any(|(own, _)| own.sessionid().is_some_and(|id| self.sessions.find(&id).is_some()));
+        };
+        let flows = session.sessionid().is_some_and(|id| self.feeds().iter().any(|feed| feed.has(&id)))
+            || lock(&self.publishing).iter().any(|known| known.connection == connection);
+        flows || own.iter().any(|(own, path)| own == session && !path.is_empty() && path != name)
     }
 
     /// Whether whoever asks may have this path; if not, it is answered.
-    fn lets_in(&self, connection: u64, remote: SocketAddr, context: &RTSPContext, name: &str, publishes: bool) -> bool {
+    fn lets_in(
+        &self,
+        (connection, remote): (u64, SocketAddr),
+        context: &RTSPContext,
+        name: &str,
+        publishes: bool,
+    ) -> bool {
         let Some(publishers) = self.publishers.get() else { return true };
+        let asked = (name.to_owned(), publishes);
         let kept = lock(&self.connections)
             .get(&connection)
-            .map(|known| (known.may.contains(name), known.nonce.clone(), known.query.clone()));
+            .map(|known| (known.may.contains(&asked), known.nonce.clone(), known.query.clone()));
         let Some((may, nonce, query)) = kept else { return true };
-        if may && !publishes {
+        if may && method(context) != RTSPMethod::ANNOUNCE {
             return true;
         }
         let shown = shown(context).filter(|(_, shown)| shown.as_ref().err().is_none_or(|digest| digest.nonce == nonce));
@@ -199,7 +221,7 @@ impl State {
         match publishers.admitted(&Guest { path: name, query: &query, publishes, remote, shown }) {
             Admission::Granted => {
                 if let Some(known) = lock(&self.connections).get_mut(&connection) {
-                    known.may.insert(name.to_owned());
+                    known.may.insert(asked);
                     shown.map_or("", |(user, _)| user).clone_into(&mut known.user);
                 }
                 true
@@ -217,6 +239,14 @@ impl State {
                 false
             }
         }
+    }
+}
+
+/// A reader that names no stream gets the first, by its name.
+fn name_stream(context: &RTSPContext, name: &str) {
+    let whole = format!("/{name}");
+    if context.uri().map(path).as_ref() == Some(&whole) {
+        set_path(context, &format!("{whole}/trackID=0"));
     }
 }
 

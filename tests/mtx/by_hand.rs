@@ -68,8 +68,12 @@ async fn a_stream_is_asked_for_by_its_track() {
     let mut hand = Hand::connect(&service, "camera0").await;
     assert_eq!(hand.ask("SETUP", "/trackID=0?user=/x", TCP).await.status, 200);
     assert_eq!(hand.ask("PLAY", "?user=/x", "").await.status, 200);
-    assert_eq!(hand.ask("SETUP", "/trackID=1", TCP).await.status, 404);
-    ffprobe(&service.url("camera0?user=x"), &["-rtsp_transport", "tcp"]).await.unwrap();
+    let mut other = Hand::connect(&service, "camera0").await;
+    assert_eq!(other.ask("SETUP", "/trackID=1", TCP).await.status, 404);
+    assert!(other.is_closed().await);
+    for transport in ["tcp", "udp", "http"] {
+        ffprobe(&service.url("camera0?user=x"), &["-rtsp_transport", transport]).await.unwrap();
+    }
     drop(hand);
     all_are_gone(&service).await;
     // This one tries whatever a base with a query may mean.

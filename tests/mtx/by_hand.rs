@@ -326,6 +326,22 @@ async fn nonsense_harms_nobody() {
         assert_eq!(large.reply().await.map(|reply| reply.status), Some(413), "{length}");
         assert!(large.reply().await.is_none());
     }
+    // What is no text is not taken for it.
+    let sdp = sdp("trackID=0").replace("H264", "H\u{1}");
+    let sdp: Vec<_> = sdp.bytes().map(|byte| if byte == 1 { 0xff } else { byte }).collect();
+    let body = [announce(&sdp.len().to_string()).as_bytes(), &sdp].concat();
+    let shown = format!("DESCRIBE {url} RTSP/1.0\r\nCSeq: 1\r\nAuthorization: Basic ");
+    for request in [
+        body.as_slice(),
+        b"DESCRIBE rtsp://x/came\xffra0?\xff RTSP/1.0\r\nCSeq: 1\r\n\r\n",
+        &[shown.as_bytes(), b"\xff\r\n\r\n"].concat(),
+    ] {
+        let mut hand = Hand::connect(&service, "camera0").await;
+        hand.say(request).await;
+        let reply = hand.reply().await.expect("a reply");
+        assert_eq!(reply.status, 400, "{}", String::from_utf8_lossy(request));
+        assert!(hand.reply().await.is_none());
+    }
     // Packets on channels that nobody has, in the middle of a session that goes on.
     reader.say(b"$\x63\x00\x04abcd$\x00\x00\x00$\xff\x00\x01a$\x01\x00\x03abc").await;
     assert_eq!(reader.ask("GET_PARAMETER", "", "").await.status, 200);

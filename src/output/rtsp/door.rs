@@ -11,7 +11,7 @@ use std::{
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use gst::{glib, glib::subclass::prelude::*};
-use gst_rtsp::{RTSPAuthMethod, RTSPHeaderField, RTSPMethod, RTSPStatusCode};
+use gst_rtsp::{RTSPAuthMethod, RTSPHeaderField, RTSPMethod, RTSPStatusCode, rtsp_message::RTSPMessage};
 use gst_rtsp_server::{RTSPClient, RTSPContext, RTSPFilterResult, RTSPSession, prelude::*, subclass::prelude::*};
 
 use super::{
@@ -20,7 +20,7 @@ use super::{
     connection::Connection,
     guest::{Admission, Guest, Proof},
     lock,
-    message::{field, header, list, method, path_and_query, set_header, set_path},
+    message::{field, header, is_text, list, method, path_and_query, set_header, set_path},
     publish::Told,
     server::State,
 };
@@ -62,7 +62,8 @@ mod imp {
             let Some((connection, remote)) = context.client().and_then(|client| state.connection_of(client)) else {
                 return true;
             };
-            if context.request().and_then(|request| header(request, RTSPHeaderField::Cseq)).is_none() {
+            let is_sound = |request: &RTSPMessage| is_text(request) && header(request, RTSPHeaderField::Cseq).is_some();
+            if !context.request().is_some_and(is_sound) {
                 return answer(context, RTSPStatusCode::BadRequest, &[]);
             }
             if state.is_of_another(connection, context) {

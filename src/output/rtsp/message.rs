@@ -32,6 +32,24 @@ pub(super) fn url(request: &RTSPMessage) -> Option<String> {
     }
 }
 
+/// Whether all of a request that is read as text is text (UTF-8). The bindings take it for granted.
+#[allow(unsafe_code, reason = "the bindings have no getters for it")]
+pub(super) fn is_text(request: &RTSPMessage) -> bool {
+    let (mut method, mut url, mut version) = (0, ptr::null(), 0);
+    let (mut body, mut length) = (ptr::null_mut(), 0);
+    let message: *mut ffi::GstRTSPMessage = request.to_glib_none().0;
+    // SAFETY: what is found belongs to the request, which lives for as long as it is borrowed; the body has that length.
+    let (url, body) = unsafe {
+        ffi::gst_rtsp_message_parse_request(message, &mut method, &mut url, &mut version);
+        ffi::gst_rtsp_message_get_body(message, &mut body, &mut length);
+        let body: &[u8] = if body.is_null() { &[] } else { std::slice::from_raw_parts(body, length as usize) };
+        (if url.is_null() { &[] } else { CStr::from_ptr(url).to_bytes() }, body)
+    };
+    // What is no text was read as the sign for that.
+    let shown = list(request, RTSPHeaderField::Authorization);
+    str::from_utf8(url).is_ok() && str::from_utf8(body).is_ok() && !shown.iter().any(|shown| shown.contains('\u{fffd}'))
+}
+
 /// The status of a reply. `None`: it is a request.
 #[allow(unsafe_code, reason = "the bindings have no getter for it")]
 pub(super) fn status(reply: &RTSPMessage) -> Option<i32> {

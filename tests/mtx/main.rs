@@ -8,10 +8,12 @@ mod support;
 
 mod acting;
 mod always;
+mod by_hand;
 mod by_name;
 mod contract;
 mod elsewhere;
 mod file;
+mod hand;
 mod hooks;
 mod matching;
 mod metrics;

@@ -17,6 +17,7 @@ use super::{
     connection::Session,
     lock, publish,
     reader::{ONLY, Seat},
+    reply,
     server::State,
     way::way,
 };
@@ -28,16 +29,20 @@ pub(super) fn follow(state: &Arc<State>, connection: u64, client: &RTSPClient) {
         known.client.set(Some(client));
     }
     publish::follow(state, connection, client);
+    reply::follow(state, connection, client);
     let weak = Arc::downgrade(state);
     client.connect_pre_describe_request(move |_, context| {
-        weak.upgrade().map_or(RTSPStatusCode::ServiceUnavailable, |state| state.describe(connection, context))
+        let name = context.uri().map(path).unwrap_or_default();
+        weak.upgrade().map_or(RTSPStatusCode::ServiceUnavailable, |state| state.describe(connection, &name))
     });
     let weak = Arc::downgrade(state);
     client.connect_new_session(move |_, session| {
         if let Some(state) = weak.upgrade() {
+            session.set_timeout_always_visible(true);
             session.set_timeout(u32::try_from(state.settings.session_timeout.as_secs()).unwrap_or(u32::MAX));
             if let Some(known) = lock(&state.connections).get_mut(&connection) {
                 known.touched = Instant::now();
+                known.described = None;
                 known.sessions.push(Session {
                     id: Uuid::new_v4(),
                     created: SystemTime::now(),
@@ -88,10 +93,10 @@ pub(super) fn follow(state: &Arc<State>, connection: u64, client: &RTSPClient) {
 }
 
 impl State {
-    /// Opens the source while the request can still be refused.
-    fn describe(&self, connection: u64, context: &RTSPContext) -> RTSPStatusCode {
+    /// Opens the source of a path for a reader, while the request can still be refused.
+    pub(super) fn describe(&self, connection: u64, name: &str) -> RTSPStatusCode {
         publish::announced();
-        let Some(mount) = context.uri().and_then(|url| self.mount_of(&path(url))) else {
+        let Some(mount) = self.mount_of(&format!("/{}", name.trim_start_matches('/'))) else {
             return RTSPStatusCode::NotFound;
         };
         if self.is_full(&mount) {
@@ -101,11 +106,15 @@ impl State {
         if let Some(known) = lock(&self.connections).get_mut(&connection) {
             known.touched = Instant::now();
             known.mounts.push(Arc::downgrade(&mount));
-            known.query = context.uri().map(query).unwrap_or_default();
         }
         let shared = self.feeds().iter().any(|feed| feed.is_open() && Arc::ptr_eq(&feed.mount, &mount));
         match if shared { Ok(()) } else { mount.open() } {
-            Ok(()) => RTSPStatusCode::Ok,
+            Ok(()) => {
+                if let Some(known) = lock(&self.connections).get_mut(&connection) {
+                    known.described = Some(mount.name.clone());
+                }
+                RTSPStatusCode::Ok
+            }
             Err(error) => {
                 tracing::info!(path = mount.name, error = error.chain(), "RTSP reader refused");
                 match error.kind() {
@@ -116,10 +125,15 @@ impl State {
         }
     }
 
+    /// Whether this path was described on the connection, and no session has it yet.
+    pub(super) fn has_described(&self, connection: u64, name: &str) -> bool {
+        lock(&self.connections).get(&connection).is_some_and(|known| known.described.as_deref() == Some(name))
+    }
+
     /// A session knows what it is for.
     fn set_up(&self, connection: u64, context: &RTSPContext) {
         let (Some(session), Some(url)) = (context.session(), context.uri()) else { return };
-        let name = self.path_of(url);
+        let name = self.path_of(url, true);
         let mut connections = lock(&self.connections);
         let sessions = connections.get_mut(&connection).map(|known| &mut known.sessions);
         if let Some(known) = sessions.into_iter().flatten().find(|known| known.session == *session) {
@@ -127,11 +141,16 @@ impl State {
         }
     }
 
-    /// The name of the path that a URL is about. Behind it may stand which of its streams is meant.
-    pub(super) fn path_of(&self, url: &RTSPUrl) -> String {
+    /// The name of the path that a URL is about. Of SETUP, behind it may stand which of its streams is meant: no path has
+    /// an equals sign.
+    pub(super) fn path_of(&self, url: &RTSPUrl, sets_up: bool) -> String {
         let whole = path(url);
-        let mount = self.mount_of(&whole).or_else(|| self.mount_of(whole.rsplit_once('/')?.0));
-        mount.map_or_else(|| whole.trim_matches('/').to_owned(), |mount| mount.name.clone())
+        let mount = |path: &str| self.mount_of(path).map(|mount| mount.name.clone());
+        let of = |path: &str| mount(path).unwrap_or_else(|| path.trim_matches('/').to_owned());
+        match whole.rsplit_once('/').filter(|_| sets_up && mount(&whole).is_none()) {
+            Some((path, stream)) if stream.contains('=') || mount(path).is_some() => of(path),
+            _ => of(&whole),
+        }
     }
 
     fn about_to_play(&self, context: &RTSPContext) -> RTSPStatusCode {
@@ -195,12 +214,6 @@ pub(super) fn session_media(context: &RTSPContext) -> Option<(String, gst_rtsp_s
     let session = context.session()?;
     let media = session.media(&path(context.uri()?)).0?;
     Some((session.sessionid()?.into(), media))
-}
-
-/// The query of a URL, without its question mark.
-pub(super) fn query(url: &RTSPUrl) -> String {
-    let uri = url.request_uri();
-    uri.split_once('?').map(|(_, query)| query.to_owned()).unwrap_or_default()
 }
 
 /// The path of a URL, without its query: `/camera0`.

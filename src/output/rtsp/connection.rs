@@ -38,10 +38,12 @@ pub(super) struct Connection {
     pub(super) nonce: String,
     /// The name that it has shown.
     pub(super) user: String,
-    /// Paths that it has shown to be allowed to have.
-    pub(super) may: HashSet<String>,
+    /// Paths that it has shown to be allowed to read or, if true, to publish to.
+    pub(super) may: HashSet<(String, bool)>,
     /// The query of the URL it asked about last.
     pub(super) query: String,
+    /// The path that was described last, until a session has it.
+    pub(super) described: Option<String>,
     pub(super) sessions: Vec<Session>,
     pub(super) id: Uuid,
     pub(super) created: SystemTime,
@@ -196,6 +198,7 @@ impl State {
             user: String::new(),
             may: HashSet::new(),
             query: String::new(),
+            described: None,
             sessions: Vec::new(),
             id: Uuid::new_v4(),
             created: SystemTime::now(),

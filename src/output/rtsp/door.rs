@@ -5,26 +5,22 @@
 
 use std::{
     collections::HashMap,
-    ffi::CStr,
     net::SocketAddr,
     sync::{Arc, OnceLock, Weak},
 };
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use gst::{
-    glib,
-    glib::{
-        subclass::prelude::*,
-        translate::{IntoGlib, ToGlibPtr},
-    },
-};
-use gst_rtsp::{RTSPAuthMethod, RTSPAuthParam, RTSPHeaderField, RTSPMethod, RTSPStatusCode};
-use gst_rtsp_server::{RTSPContext, prelude::*, subclass::prelude::*};
+use gst::{glib, glib::subclass::prelude::*};
+use gst_rtsp::{RTSPAuthMethod, RTSPHeaderField, RTSPMethod, RTSPStatusCode, rtsp_message::RTSPMessage};
+use gst_rtsp_server::{RTSPClient, RTSPContext, RTSPFilterResult, RTSPSession, prelude::*, subclass::prelude::*};
 
 use super::{
-    client::query,
+    asked::{Asked, Chosen, Outside},
+    client::path,
+    connection::Connection,
     guest::{Admission, Guest, Proof},
     lock,
+    message::{field, header, is_text, list, method, path_and_query, set_header, set_path},
     publish::Told,
     server::State,
 };
@@ -63,35 +59,69 @@ mod imp {
             }
             let (Some(state), URL) = (state, question.as_str()) else { return true };
             let method = method(context);
-            let publishes = method == RTSPMethod::ANNOUNCE;
-            let caller = context.client().and_then(|client| state.connection_of(client));
-            let secure = caller.is_some_and(|(connection, _)| state.note_who_asks(connection, context));
-            if method == RTSPMethod::SETUP && secure && would_leak(context) {
-                return answer(context, RTSPStatusCode::UnsupportedTransport, &[]);
+            let Some((connection, remote)) = context.client().and_then(|client| state.connection_of(client)) else {
+                return true;
+            };
+            let is_sound = |request: &RTSPMessage| is_text(request) && header(request, RTSPHeaderField::Cseq).is_some();
+            if !context.request().is_some_and(is_sound) {
+                return answer(context, RTSPStatusCode::BadRequest, &[]);
+            }
+            if state.is_of_another(connection, context) {
+                return answer(context, RTSPStatusCode::BadRequest, &[]);
+            }
+            let secure = state.note_who_asks(connection, context);
+            let first = method == RTSPMethod::SETUP && context.session().is_none();
+            let mut records = method == RTSPMethod::ANNOUNCE;
+            if method == RTSPMethod::SETUP {
+                let (udp, groups) = (state.settings.udp, state.settings.multicast.is_some());
+                // What is asked for inside TLS stays there.
+                let outside = if secure { Outside::default() } else { Outside { udp, groups } };
+                let request = context.request();
+                let offered = request.map(|request| list(request, RTSPHeaderField::Transport)).unwrap_or_default();
+                let Some(chosen) = Chosen::of(&offered, outside) else {
+                    return answer(context, RTSPStatusCode::UnsupportedTransport, &[]);
+                };
+                request.iter().for_each(|request| set_header(request, RTSPHeaderField::Transport, &chosen.transport));
+                records = chosen.records;
+            }
+            let Some(name) = state.read_url(connection, context, method, first) else { return true };
+            if method == RTSPMethod::SETUP {
+                if state.is_out_of_place(connection, context, &name) {
+                    return answer(context, RTSPStatusCode::BadRequest, &[]);
+                }
+                if !records {
+                    name_stream(context, &name);
+                }
             }
             // Whoever has a session has been asked.
-            let asked = publishes
-                || method == RTSPMethod::DESCRIBE
-                || (method == RTSPMethod::SETUP && context.session().is_none());
-            if let Some(caller) = caller.filter(|_| asked)
-                && !state.lets_in(caller, context, publishes)
-            {
+            let asks = first || matches!(method, RTSPMethod::ANNOUNCE | RTSPMethod::DESCRIBE);
+            if asks && !state.lets_in((connection, remote), context, &name, records) {
                 return false;
             }
-            match method {
-                RTSPMethod::ANNOUNCE => match state.announce(caller, context) {
-                    RTSPStatusCode::Ok => true,
-                    status => answer(context, status, &[]),
-                },
-                RTSPMethod::DESCRIBE => match state.visit(context) {
+            let status = match method {
+                RTSPMethod::ANNOUNCE => state.announce(connection, remote, &name),
+                RTSPMethod::DESCRIBE => match state.visit(context, &name) {
                     Some(Told::Elsewhere(place)) => {
-                        answer(context, RTSPStatusCode::MoveTemporarily, &[(RTSPHeaderField::Location, &place)])
+                        let place = [(RTSPHeaderField::Location, place.as_str())];
+                        return answer(context, RTSPStatusCode::MoveTemporarily, &place);
                     }
-                    Some(Told::Unknown) => answer(context, RTSPStatusCode::BadRequest, &[]),
-                    None => true,
+                    Some(Told::Unknown) => RTSPStatusCode::BadRequest,
+                    None => RTSPStatusCode::Ok,
                 },
-                _ => true,
-            }
+                RTSPMethod::SETUP if first && !records => match state.visit(context, &name) {
+                    Some(Told::Elsewhere(_)) => RTSPStatusCode::NotFound,
+                    Some(Told::Unknown) => RTSPStatusCode::BadRequest,
+                    None if state.has_described(connection, &name) => RTSPStatusCode::Ok,
+                    None => state.describe(connection, &name),
+                },
+                // A sign of life.
+                RTSPMethod::GET_PARAMETER if context.session().is_some() => {
+                    return answer(context, RTSPStatusCode::Ok, &[(RTSPHeaderField::ContentType, "text/parameters")]);
+                }
+                RTSPMethod::GET_PARAMETER | RTSPMethod::SET_PARAMETER => RTSPStatusCode::NotImplemented,
+                _ => RTSPStatusCode::Ok,
+            };
+            status == RTSPStatusCode::Ok || answer(context, status, &[])
         }
     }
 }
@@ -111,9 +141,25 @@ impl Door {
 }
 
 impl State {
+    /// Whether a request is about the session of another connection. GStreamer has told this one of it by now, and would
+    /// end it with this one.
+    fn is_of_another(&self, connection: u64, context: &RTSPContext) -> bool {
+        let (Some(client), Some(session)) = (context.client(), context.session()) else { return false };
+        let is_own = |known: &Connection| known.sessions.iter().any(|own| own.session == *session);
+        if lock(&self.connections).get(&connection).is_none_or(is_own) {
+            return false;
+        }
+        let forget = |_: &RTSPClient, other: &RTSPSession| match other == session {
+            true => RTSPFilterResult::Remove,
+            false => RTSPFilterResult::Keep,
+        };
+        client.session_filter(Some(&mut { forget }));
+        true
+    }
+
     /// Notes the program at the other end, as it calls itself. Whether it came inside TLS.
     fn note_who_asks(&self, connection: u64, context: &RTSPContext) -> bool {
-        let user_agent = header(context, RTSPHeaderField::UserAgent);
+        let user_agent = context.request().and_then(|request| header(request, RTSPHeaderField::UserAgent));
         let mut connections = lock(&self.connections);
         let Some(known) = connections.get_mut(&connection) else { return false };
         if let Some(user_agent) = user_agent {
@@ -122,24 +168,63 @@ impl State {
         known.secure
     }
 
+    /// Leaves a URL without a query to GStreamer, which would take it for a part of the path. The name of the path that it
+    /// is about.
+    fn read_url(&self, connection: u64, context: &RTSPContext, method: RTSPMethod, first: bool) -> Option<String> {
+        let (path, query) = path_and_query(context)?;
+        let asked = Asked::new(&path, &query, method == RTSPMethod::SETUP);
+        set_path(context, &asked.path);
+        if (first || matches!(method, RTSPMethod::ANNOUNCE | RTSPMethod::DESCRIBE))
+            && let Some(known) = lock(&self.connections).get_mut(&connection)
+        {
+            known.query = asked.query;
+        }
+        Some(self.path_of(context.uri()?, method == RTSPMethod::SETUP))
+    }
+
+    /// Whether SETUP comes when it must not: a connection has one session, that is for one path, which was asked about,
+    /// and what flows already stays as it was agreed on.
+    fn is_out_of_place(&self, connection: u64, context: &RTSPContext, name: &str) -> bool {
+        let own: Vec<_> = lock(&self.connections)
+            .get(&connection)
+            .into_iter()
+            .flat_map(|known| &known.sessions)
+            .filter_map(|own| Some((own.session.upgrade()?, own.path.clone())))
+            .collect();
+        let Some(session) = context.session() else {
+            // One that is over may not be gone yet.
+            return own.iter().any(|(own, _)| own.sessionid().is_some_and(|id| self.sessions.find(&id).is_some()));
+        };
+        let flows = session.sessionid().is_some_and(|id| self.feeds().iter().any(|feed| feed.has(&id)))
+            || lock(&self.publishing).iter().any(|known| known.connection == connection);
+        flows || own.iter().any(|(own, path)| own == session && !path.is_empty() && path != name)
+    }
+
     /// Whether whoever asks may have this path; if not, it is answered.
-    fn lets_in(&self, (connection, remote): (u64, SocketAddr), context: &RTSPContext, publishes: bool) -> bool {
-        let (Some(publishers), Some(url)) = (self.publishers.get(), context.uri()) else { return true };
-        let name = self.path_of(url);
-        let kept =
-            lock(&self.connections).get(&connection).map(|known| (known.may.contains(&name), known.nonce.clone()));
-        let Some((may, nonce)) = kept else { return true };
-        if may && !publishes {
+    fn lets_in(
+        &self,
+        (connection, remote): (u64, SocketAddr),
+        context: &RTSPContext,
+        name: &str,
+        publishes: bool,
+    ) -> bool {
+        let Some(publishers) = self.publishers.get() else { return true };
+        let asked = (name.to_owned(), publishes);
+        let kept = lock(&self.connections)
+            .get(&connection)
+            .map(|known| (known.may.contains(&asked), known.nonce.clone(), known.query.clone()));
+        let Some((may, nonce, query)) = kept else { return true };
+        if may && method(context) != RTSPMethod::ANNOUNCE {
             return true;
         }
         let shown = shown(context).filter(|(_, shown)| shown.as_ref().err().is_none_or(|digest| digest.nonce == nonce));
         let shown = shown.as_ref().map(|(user, shown)| {
             (user.as_str(), shown.as_ref().map_or_else(Proof::Digest, |pass| Proof::Password(pass)))
         });
-        match publishers.admitted(&Guest { path: &name, query: &query(url), publishes, remote, shown }) {
+        match publishers.admitted(&Guest { path: name, query: &query, publishes, remote, shown }) {
             Admission::Granted => {
                 if let Some(known) = lock(&self.connections).get_mut(&connection) {
-                    known.may.insert(name);
+                    known.may.insert(asked);
                     shown.map_or("", |(user, _)| user).clone_into(&mut known.user);
                 }
                 true
@@ -160,10 +245,12 @@ impl State {
     }
 }
 
-/// Whether what came inside TLS is to leave outside of it: in packets of its own.
-fn would_leak(context: &RTSPContext) -> bool {
-    let ways = header(context, RTSPHeaderField::Transport).unwrap_or_default();
-    !ways.split(',').all(|way| way.split(';').next().is_some_and(|way| way.trim().ends_with("/TCP")))
+/// A reader that names no stream gets the first, by its name.
+fn name_stream(context: &RTSPContext, name: &str) {
+    let whole = format!("/{name}");
+    if context.uri().map(path).as_ref() == Some(&whole) {
+        set_path(context, &format!("{whole}/trackID=0"));
+    }
 }
 
 /// The name that a request shows, and its password (RFC 7617) or a digest (RFC 2617).
@@ -196,38 +283,4 @@ fn answer(context: &RTSPContext, status: RTSPStatusCode, headers: &[(RTSPHeaderF
         client.send_message(response, context.session());
     }
     false
-}
-
-#[allow(unsafe_code, reason = "the bindings have no getter for it")]
-fn method(context: &RTSPContext) -> RTSPMethod {
-    let context: *mut gst_rtsp_server::ffi::GstRTSPContext = context.to_glib_none().0;
-    // SAFETY: the context lives for as long as the request it is borrowed from, and nobody else writes to it.
-    RTSPMethod::from_bits_truncate(unsafe { (*context).method })
-}
-
-/// A field of credentials, its name in small letters.
-#[allow(unsafe_code, reason = "the bindings have no getters for them")]
-fn field(field: &RTSPAuthParam) -> Option<(String, String)> {
-    let field: *mut gst_rtsp::ffi::GstRTSPAuthParam = field.to_glib_none().0;
-    let text = |text: *mut std::ffi::c_char| {
-        // SAFETY: not null, and it ends with a zero for as long as the field lives.
-        (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned())
-    };
-    // SAFETY: the field lives for as long as it is borrowed.
-    let (name, value) = unsafe { ((*field).name, (*field).value) };
-    Some((text(name)?.to_ascii_lowercase(), text(value)?))
-}
-
-/// A header of a request.
-#[allow(unsafe_code, reason = "the bindings have no getter for them")]
-fn header(context: &RTSPContext, field: RTSPHeaderField) -> Option<String> {
-    let request = context.request()?;
-    let mut value = std::ptr::null_mut();
-    // SAFETY: the request lives for as long as it is borrowed, and what is found in it belongs to it.
-    unsafe {
-        let message: *mut gst_rtsp::ffi::GstRTSPMessage = request.to_glib_none().0;
-        let found = gst_rtsp::ffi::gst_rtsp_message_get_header(message, field.into_glib(), &mut value, 0);
-        let found = found == gst_rtsp::ffi::GST_RTSP_OK && !value.is_null();
-        found.then(|| CStr::from_ptr(value).to_string_lossy().into_owned())
-    }
 }

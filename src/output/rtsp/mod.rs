@@ -5,7 +5,8 @@
 //!
 //! - `server`: the thread, what is mounted, starting and stopping;
 //! - `connection`: accepting connections, limits, dropping those that are idle or have stopped reading;
-//! - `door`: what is asked before a request is handled;
+//! - `door`: what is asked before a request is handled; `asked`: what its URL and its Transport say;
+//! - `reply`: what is changed in replies, and which are the last; `message`: what the bindings lack for that;
 //! - `client`: what one connection asks for, told by signals;
 //! - `mount`: a path, and the factory that makes its media;
 //! - `feed`: one media, its readers and its life; `feeder`: the thread that gives it frames from the `Stream`;
@@ -20,6 +21,7 @@
 //! Locks: no two are held together, and none but `Reader::gone` while GStreamer is called. Signals of gst-rtsp-server
 //! come from its threads, often under locks of its own, and closures hold weak references only.
 
+mod asked;
 mod client;
 mod connection;
 mod door;
@@ -27,11 +29,13 @@ mod feed;
 mod feeder;
 mod gate;
 mod guest;
+mod message;
 mod mount;
 mod packets;
 mod people;
 mod publish;
 mod reader;
+mod reply;
 mod server;
 mod traffic;
 mod tune;

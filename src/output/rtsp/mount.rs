@@ -29,6 +29,9 @@ use crate::{
 /// What was opened for a DESCRIBE that then did not need it is let go after this time.
 const UNCLAIMED: Duration = Duration::from_secs(5);
 
+/// How every reader and publisher may be reached.
+const UNICAST: gst_rtsp::RTSPLowerTrans = gst_rtsp::RTSPLowerTrans::TCP.union(gst_rtsp::RTSPLowerTrans::UDP);
+
 /// A path that can be read.
 pub(super) struct Mount {
     /// As it was given to `mount`.
@@ -166,11 +169,13 @@ mod imp {
             self.parent_configure(media);
             let feed = self.state.get().and_then(Weak::upgrade).and_then(|state| state.feed_of(media));
             media.set_shared(feed.is_some_and(|feed| feed.shared));
+            // As MediaMTX names them.
+            for (index, stream) in (0..media.n_streams()).filter_map(|index| Some((index, media.stream(index)?))) {
+                stream.set_control(Some(&format!("trackID={index}")));
+            }
             if media.downcast_ref::<Media>().is_some_and(Media::is_announced) {
                 media.set_transport_mode(gst_rtsp_server::RTSPTransportMode::RECORD);
-                if let Some(state) = self.state.get().and_then(Weak::upgrade) {
-                    media.set_protocols(unicast(&state));
-                }
+                media.set_protocols(UNICAST);
             }
         }
     }
@@ -191,21 +196,15 @@ impl Factory {
         factory.set_media_gtype(Media::static_type());
         factory.set_suspend_mode(gst_rtsp_server::RTSPSuspendMode::None);
         factory.set_address_pool(state.addresses.as_ref());
-        factory.set_protocols(unicast(state));
+        factory.set_protocols(UNICAST);
         if let Some(multicast) = state.settings.multicast {
-            factory.set_protocols(unicast(state) | gst_rtsp::RTSPLowerTrans::UDP_MCAST);
+            factory.set_protocols(UNICAST | gst_rtsp::RTSPLowerTrans::UDP_MCAST);
             // All groups have the same port: what listens there has to say for which.
             factory.set_bind_mcast_address(true);
             factory.set_max_mcast_ttl(multicast.ttl.into());
         }
         factory
     }
-}
-
-/// How packets come to one reader, or from one publisher.
-fn unicast(state: &State) -> gst_rtsp::RTSPLowerTrans {
-    let udp = if state.settings.udp { gst_rtsp::RTSPLowerTrans::UDP } else { gst_rtsp::RTSPLowerTrans::empty() };
-    gst_rtsp::RTSPLowerTrans::TCP | udp
 }
 
 /// The elements of a media, from the launch file of its codec.

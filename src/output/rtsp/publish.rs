@@ -19,7 +19,8 @@ use gst_rtsp::RTSPStatusCode;
 use gst_rtsp_server::{RTSPClient, RTSPContext, prelude::*, subclass::prelude::*};
 
 use super::{
-    client::{path, session_media},
+    asked::Asked,
+    client::session_media,
     guest::Visit,
     lock,
     mount::{Factory, Mount},
@@ -79,21 +80,14 @@ pub(super) fn follow(state: &Arc<State>, connection: u64, client: &RTSPClient) {
 
 impl State {
     /// A stream is about to be announced: what may be published gets a place.
-    pub(super) fn announce(
-        self: &Arc<Self>,
-        caller: Option<(u64, SocketAddr)>,
-        context: &RTSPContext,
-    ) -> RTSPStatusCode {
+    pub(super) fn announce(self: &Arc<Self>, connection: u64, remote: SocketAddr, name: &str) -> RTSPStatusCode {
         announced();
         let Some(publishers) = self.publishers.get() else { return RTSPStatusCode::MethodNotAllowed };
-        let Some(url) = context.uri().map(path) else { return RTSPStatusCode::BadRequest };
-        let Some((connection, remote)) = caller else { return RTSPStatusCode::ServiceUnavailable };
-        let name = url.trim_matches('/');
         if let Err(error) = publishers.announced(name, remote) {
             tracing::info!(path = name, %remote, error = error.chain(), "publisher refused");
             return RTSPStatusCode::BadRequest;
         }
-        let mount = self.mount_of(&url).unwrap_or_else(|| {
+        let mount = self.mount_of(&format!("/{name}")).unwrap_or_else(|| {
             let mount = Arc::new(Mount::placeholder(name));
             self.add_mount(&mount, Factory::new(self, &mount));
             mount
@@ -108,12 +102,11 @@ impl State {
     }
 
     /// Somebody wants to read a path. `None`: it is handled as what is there by now.
-    pub(super) fn visit(&self, context: &RTSPContext) -> Option<Told> {
+    pub(super) fn visit(&self, context: &RTSPContext, name: &str) -> Option<Told> {
         let url = context.uri()?;
-        let name = path(url);
-        let publishers =
-            self.publishers.get().filter(|_| self.mount_of(&name).is_none_or(|mount| mount.is_placeholder))?;
-        match publishers.visited(name.trim_matches('/')) {
+        let mount = self.mount_of(&format!("/{name}"));
+        let publishers = self.publishers.get().filter(|_| mount.is_none_or(|mount| mount.is_placeholder))?;
+        match publishers.visited(name) {
             Visit::Asked => None,
             Visit::Elsewhere(place) if place.starts_with('/') => {
                 let uri = url.request_uri();
@@ -207,8 +200,9 @@ mod imp {
                 })?;
             }
             self.parent_handle_sdp(sdp)?;
-            if self.announced.get().is_some() {
+            if let Some(announced) = self.announced.get() {
                 tell_jpeg(&self.obj());
+                name_streams(&self.obj(), &announced.path);
             }
             Ok(())
         }
@@ -319,6 +313,14 @@ fn tell_jpeg(media: &Media) {
         .build();
     for stream in (0..media.n_streams()).filter_map(|index| media.stream(index)) {
         stream.set_pt_map(JPEG as u32, &jpeg);
+    }
+}
+
+/// Streams are asked for by the end of their URLs, of which some publishers write all.
+fn name_streams(media: &Media, path: &str) {
+    for stream in (0..media.n_streams()).filter_map(|index| media.stream(index)) {
+        let control = stream.control().map(|control| Asked::stream(&control, path));
+        stream.set_control(control.as_deref());
     }
 }
 

@@ -39,6 +39,8 @@ const TICK: Duration = Duration::from_millis(100);
 const CLEANUP: Duration = Duration::from_secs(2);
 /// Events kept for a listener that is behind. One that falls further behind is told how many it missed.
 const EVENTS: usize = 256;
+/// The longest body of a request, in bytes; SDPs are shorter by far.
+const BODY: u32 = 128 << 10;
 /// How long `stop` waits for the thread.
 const STOP: Duration = Duration::from_secs(5);
 
@@ -241,6 +243,7 @@ impl State {
         sessions.set_max_sessions(u32::try_from(settings.max_connections).unwrap_or(u32::MAX));
         server.set_mount_points(Some(&points));
         server.set_session_pool(Some(&sessions));
+        RTSPServerExt::set_content_length_limit(&server, BODY);
         server.set_thread_pool(Some(&threads));
         let addresses = way::addresses(&settings);
         let state = Arc::new(Self {

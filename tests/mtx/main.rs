@@ -10,6 +10,7 @@ mod acting;
 mod always;
 mod by_name;
 mod contract;
+mod crowd;
 mod elsewhere;
 mod file;
 mod hooks;

@@ -197,7 +197,9 @@ impl Text {
                 let value = match &object[*field] {
                     _ if field.is_empty() => "1".to_owned(),
                     // As Go writes it: 0, not 0.0.
-                    value => value.as_f64().filter(|_| value.is_f64()).map_or(value.to_string(), |value| value.to_string()),
+                    value => {
+                        value.as_f64().filter(|_| value.is_f64()).map_or(value.to_string(), |value| value.to_string())
+                    }
                 };
                 self.line(format_args!("{family}{suffix}{} {value}", braces(&labels(object))));
             }

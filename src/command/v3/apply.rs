@@ -340,10 +340,9 @@ const LISTENING: [&str; 12] = [
 pub(super) fn tell_unused(gateway: &Gateway, before: &Conf, after: &Conf) {
     let mut told = gateway.engine.told.lock().unwrap_or_else(PoisonError::into_inner);
     let mut tell = |before: &Set, after: &Set, used: &[&str]| {
-        for key in after
-            .names()
-            .filter(|key| !key.starts_with("runOn") && !used.contains(key) && before.get(key) != after.get(key))
-        {
+        // Of what has an old name it is said by the new one, if that does nothing.
+        let idle = |key: &&str| !key.starts_with("runOn") && !used.contains(key) && !after.is_former(key);
+        for key in after.names().filter(idle).filter(|key| before.get(key) != after.get(key)) {
             if !told.insert(key.to_owned()) {
                 continue;
             }

@@ -162,10 +162,15 @@ fn path_event(gateway: &Gateway, running: &mut Running, event: PathEvent) {
             let status = gateway.paths.status(&name).ok();
             let is_available = status.as_ref().is_some_and(|status| status.available().is_some());
             let is_online = status.is_some_and(|status| status.stream.is_some() && status.filler.is_none());
-            for (state, is_so, [begins, ends]) in [
+            let mut states = [
                 ("available", is_available, ["runOnAvailable", "runOnUnavailable"]),
                 ("online", is_online, ["runOnOnline", "runOnOffline"]),
-            ] {
+            ];
+            if !is_available {
+                // What began last ends first.
+                states.reverse();
+            }
+            for (state, is_so, [begins, ends]) in states {
                 let what = format!("{state} {name}");
                 match (running.contains_key(&what), is_so) {
                     (false, true) => {

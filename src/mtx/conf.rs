@@ -240,7 +240,7 @@ impl Conf {
         if self.entry(path).is_some() {
             return Ok(Found { conf_name: path.to_owned(), groups: Vec::new() });
         }
-        name::check(path).map_err(|rule| format!("invalid path name: {rule} ({path})"))?;
+        name::check_path(path)?;
         let last = |name: &&String| ALL.contains(&name.as_str());
         let ordered = self.names().filter(|name| !last(name)).chain(self.names().filter(last));
         for conf_name in ordered {

@@ -26,6 +26,7 @@ pub use conf::{Conf, Found, Refused};
 pub use duration::Nanos;
 pub use env::{Environment, says_something};
 pub use file::said;
+pub use name::check_path;
 pub use set::Set;
 pub use users::{Action, Asking, DigestProof, Users, permissions, permit};
 pub use value::Value;

@@ -15,6 +15,11 @@ pub(super) fn check(name: &str) -> Result<(), &'static str> {
     }
 }
 
+/// The same, for somebody who comes to it. Error: MediaMTX's message.
+pub fn check_path(name: &str) -> Result<(), String> {
+    check(name).map_err(|rule| format!("invalid path name: {rule} ({name})"))
+}
+
 /// Reads the URL of a source; `$NAME` in it stands for something.
 pub(super) fn url(text: &str) -> Result<Url, String> {
     let wrong = || format!("'{text}' is not a valid URL");

@@ -73,6 +73,11 @@ impl Set {
         self.values.keys().filter_map(|at| self.keys.get(*at)).map(|key| key.name)
     }
 
+    /// Whether a key is an old name of what another key says now.
+    pub fn is_former(&self, name: &str) -> bool {
+        self.keys.iter().any(|key| key.name == name && !matches!(key.successor, Successor::Nothing))
+    }
+
     /// A value, where it is set.
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.values.get(&self.at(name)?)

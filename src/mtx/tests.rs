@@ -193,6 +193,16 @@ fn the_whole_is_checked_and_a_broken_change_leaves_nothing() {
 }
 
 #[test]
+fn what_an_earlier_version_showed_can_be_sent_back() {
+    let body = br#"{"fallback": "", "runOnReady": "", "rpiCameraProfile": "main", "disablePublisherOverride": true}"#;
+    let path = conf().add("a", body).unwrap().path("a").unwrap();
+    assert!(!path.flag("overridePublisher") && path.text("rpiCameraH264Profile") == "main");
+    let old = |name| path.is_former(name);
+    assert!(old("disablePublisherOverride") && !old("overridePublisher") && !old("fallback"));
+    assert!(refused(conf().add("b", br#"{"fallback": "x"}"#)).contains("not a valid RTSP URL"));
+}
+
+#[test]
 fn changes_go_into_what_is_an_entrys_own() {
     let conf = conf().add("a", br#"{"maxReaders": 1, "record": true}"#).unwrap();
     let conf = conf.patch("a", br#"{"maxReaders": 2}"#).unwrap().patch_path_defaults(br#"{"maxReaders": 3}"#).unwrap();

@@ -51,7 +51,8 @@ pub(super) fn check(name: &str, path: &Set, global: &Set, all: &[(String, Set)])
     passphrase("srtPublishPassphrase", path)?;
     passphrase("srtReadPassphrase", path)?;
     forward(path)?;
-    if path.get("fallback").is_some() {
+    // MediaMTX v1.13 showed it empty; clients send back what they were shown.
+    if !path.text("fallback").is_empty() {
         name::check_redirect(path.text("fallback"))?;
     }
     always_available(is_expression, path)?;

@@ -7,6 +7,7 @@ use tokio::time::timeout;
 
 use super::{
     ask, done,
+    matching::{publish, until},
     support::{Camera, PATIENCE, SMALL, Service, configured, peers::ffprobe},
 };
 
@@ -56,17 +57,60 @@ async fn a_reader_has_a_publisher_started_and_everything_is_told() {
     done(&service, "POST", "/config/paths/add/~%5Estage-(.*)$", &body.to_string()).await;
     let connected = json!({ "runOnConnect": say("connect $MTX_CONN_TYPE", &file) }).to_string();
     done(&service, "PATCH", "/config/global/patch", &connected).await;
-    let video = ffprobe(&format!("{}?a=b", service.url("stage-left")), &["-rtsp_transport", "tcp"]).await.unwrap();
+    let video =
+        ffprobe(&format!("{}?a=b_c-.~&d=%20", service.url("stage-left")), &["-rtsp_transport", "tcp"]).await.unwrap();
     assert_eq!(video["width"], 320);
     let lines = [
         "connect rtspConn",
         "available stage-left rtspSession",
-        "read stage-left rtspSession a%3Db",
+        "read stage-left rtspSession a%3Db_c-.~%26d%3D%2520",
         "unread stage-left",
         "undemand stage-left left",
         "unavailable stage-left",
     ];
     said(&service, &file, &lines).await;
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_is_told_with_what_began_also_of_a_path_that_is_deleted() {
+    let (service, file) = start(true).await;
+    let source = "$MTX_PATH $MTX_SOURCE_TYPE $MTX_SOURCE_ID";
+    let body = json!({
+        "record": true,
+        "runOnUnavailable": say(&format!("unavailable {source}"), &file),
+        "runOnOffline": say(&format!("offline {source}"), &file),
+        "runOnUnread": say("unread $MTX_PATH $MTX_READER_ID", &file),
+        "runOnRecordSegmentCreate": say("create $MTX_PATH", &file),
+        "runOnRecordSegmentComplete": say("complete $MTX_PATH", &file),
+    });
+    done(&service, "POST", "/config/paths/add/stage", &body.to_string()).await;
+    for delete in [false, true] {
+        let _ = fs::remove_file(&file);
+        let mut publisher = publish(&service.url("stage"));
+        let path = until(&service, "stage", |path| path["ready"] == true).await;
+        let from = path["source"]["id"].as_str().unwrap().to_owned();
+        let mut reader = tokio::process::Command::new("ffmpeg")
+            .args(["-v", "quiet", "-rtsp_transport", "tcp", "-i", &service.url("stage"), "-f", "null", "-"])
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let path = until(&service, "stage", |path| path["readers"][0]["id"].is_string()).await;
+        let to = path["readers"][0]["id"].as_str().unwrap().to_owned();
+        said(&service, &file, &["create stage"]).await;
+        match delete {
+            false => publisher.kill().await.unwrap(),
+            true => done(&service, "DELETE", "/config/paths/delete/stage", "").await,
+        }
+        let lines = [
+            format!("unavailable stage rtspSession {from}"),
+            format!("offline stage rtspSession {from}"),
+            format!("unread stage {to}"),
+            "complete stage".to_owned(),
+        ];
+        said(&service, &file, &lines.each_ref().map(String::as_str)).await;
+        let _ = reader.kill().await;
+    }
     service.stop().await;
 }
 

@@ -11,6 +11,7 @@ mod always;
 mod by_hand;
 mod by_name;
 mod contract;
+mod crowd;
 mod elsewhere;
 mod file;
 mod hand;

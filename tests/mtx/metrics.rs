@@ -144,6 +144,11 @@ async fn every_name_of_mediamtx_is_there_with_and_without_anybody_to_count() {
     assert!(scraped["camera_service_disk_free_bytes"].iter().all(|(_, bytes)| *bytes > 0.0));
     assert!(scraped["camera_service_frames_dropped_total"].iter().any(|(labels, _)| labels["reason"] == "broken_jpeg"));
 
+    for nothing in ["?path=nowhere", "?hls_muxer=camera0", "?type=rtsp_conns&path=camera0", "?rtsps_conn=1"] {
+        assert_eq!(scrape(&service, nothing).await, Samples::new(), "{nothing}");
+    }
+    let forwards = scrape(&service, "?type=forward_dests").await;
+    assert_eq!(forwards.keys().collect::<Vec<_>>(), ["forward_dests", "forward_dests_outbound_bytes"]);
     let only = scrape(&service, "?path=camera0").await;
     assert!(only.keys().all(|name| name.starts_with("paths")), "{:?}", only.keys());
     let family = scrape(&service, "?type=rtsp_conns").await;

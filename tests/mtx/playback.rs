@@ -88,6 +88,15 @@ async fn a_recording_of_several_files_is_one_time_and_one_film() {
         let video = ffprobe(&film.display().to_string(), &[]).await.unwrap();
         assert_eq!((&video["codec_name"], &video["width"]), (&"h264".into(), &640.into()), "{video}");
     }
+    // Of a proxy that is trusted it counts what it was asked by.
+    let port = service.app.engine_addresses().playback.unwrap();
+    for (trusted, scheme) in [("[]", "http"), (r#"["127.0.0.0/8"]"#, "https")] {
+        let body = format!(r#"{{"playbackTrustedProxies":{trusted}}}"#);
+        done(&service, "PATCH", "/config/global/patch", &body).await;
+        let place = format!("http://{port}/list?path=camera0");
+        let list = curl_at(&place, "GET", "", &["-H", "X-Forwarded-Proto: https"]).await.json();
+        assert!(list[0]["url"].as_str().unwrap().starts_with(&format!("{scheme}://{port}/get?")), "{list}");
+    }
     // A part of it, and Go's way to say how long.
     let start = list[0]["start"].as_str().unwrap().replace('+', "%2B");
     for duration in ["1.5", "1500ms"] {
@@ -129,8 +138,26 @@ async fn what_cannot_be_played_back_is_refused_as_mediamtx_does() {
     assert_eq!(ask(&service, "PATCH", "/config/global/patch", users).await.status, 200);
     let refused = play(&service, "/list?path=camera0").await;
     assert_eq!((refused.status, refused.header("www-authenticate")), (401, "Basic realm=\"mediamtx\""));
+    assert_eq!(play(&service, "/list?path=nowhere").await.status, 401, "what is configured is not told");
+    assert_eq!(play(&service, "/list?path=..").await.status, 400);
     let port = service.app.engine_addresses().playback.unwrap();
     let known = curl_at(&format!("http://{port}/list?path=camera0"), "GET", "", &["-u", "me:pw"]).await;
     assert_eq!(known.status, 404, "{known:?}");
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_transport_streams_it_is_said_that_they_are_not_played_back() {
+    let service = Service::start(SHORT).await;
+    service.plug(&Camera::usb(0, "1.1", None)).await;
+    service.streaming("camera0").await;
+    done(&service, "PATCH", "/config/paths/patch/camera0", r#"{"recordFormat":"mpegts"}"#).await;
+    assert_eq!(play(&service, "/list?path=camera0").await.status, 404, "nothing was recorded so far");
+    record(&service, 45).await;
+    let error = r#"{"status":"error","error":"MPEG-TS format is not supported yet"}"#;
+    let list = play(&service, "/list?path=camera0").await;
+    assert_eq!((list.status, list.body.as_str()), (500, error));
+    let get = play(&service, "/get?path=camera0&start=2026-11-24T10:00:00Z&duration=5").await;
+    assert_eq!((get.status, get.body.as_str()), (400, error));
     service.stop().await;
 }

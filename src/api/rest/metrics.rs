@@ -17,7 +17,7 @@ use super::{
 use crate::{
     command::{
         Gateway,
-        v3::{self, Wanted},
+        v3::{self, FILTERS, Wanted},
     },
     mtx::Action,
 };
@@ -38,13 +38,9 @@ async fn answer(gateway: Arc<Gateway>, asked: Asked<()>) -> Response {
         match v3::admit(&gateway, address, credentials(&asked.headers, &asked.query), Action::Metrics, "").await {
             Err(refusal) => refused(&refusal),
             Ok(()) if asked.method == Method::GET && asked.path == "/metrics" => {
-                let of = |name: &str| asked.query.get(name).to_owned();
-                let wanted = Wanted {
-                    family: of("type"),
-                    path: of("path"),
-                    rtsp_conn: of("rtsp_conn"),
-                    rtsp_session: of("rtsp_session"),
-                };
+                let filters = FILTERS.iter().map(|(name, _)| (*name, asked.query.get(name).to_owned()));
+                let only = filters.filter(|(_, value)| !value.is_empty()).collect();
+                let wanted = Wanted { family: asked.query.get("type").to_owned(), only };
                 typed(v3::metrics(&gateway, &wanted).await.into_response(), "text/plain; charset=utf-8")
             }
             Ok(()) => not_found(),

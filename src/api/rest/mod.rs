@@ -111,7 +111,7 @@ where
     if endpoint.takes_name() && argument.is_empty() {
         return Err(Refusal::Invalid("invalid name".into()));
     }
-    let query = asked.query;
+    let (query, limit) = (asked.query, gateway.engine.acting().time("readTimeout").duration());
     let page = || Page::read(query.get("itemsPerPage"), query.get("page"));
     Ok(match endpoint {
         E::Info => json(&gateway.engine.info()),
@@ -124,27 +124,27 @@ where
         E::ConfPaths => json(&v3::path_list(gateway, page()?)),
         E::ConfPath => json(&v3::path(gateway, &argument)?),
         E::PatchGlobal => {
-            v3::patch_global(gateway, body(asked.body).await?).await?;
+            v3::patch_global(gateway, body(asked.body, limit).await?).await?;
             done()
         }
         E::PatchPathDefaults => {
-            v3::patch_path_defaults(gateway, body(asked.body).await?).await?;
+            v3::patch_path_defaults(gateway, body(asked.body, limit).await?).await?;
             done()
         }
         E::AddPath => {
-            v3::add_path(gateway, argument, body(asked.body).await?).await?;
+            v3::add_path(gateway, argument, body(asked.body, limit).await?).await?;
             done()
         }
         E::PatchPath => {
-            v3::patch_path(gateway, argument, body(asked.body).await?).await?;
+            v3::patch_path(gateway, argument, body(asked.body, limit).await?).await?;
             done()
         }
         E::EditPath => {
-            v3::edit_path(gateway, argument, body(asked.body).await?).await?;
+            v3::edit_path(gateway, argument, body(asked.body, limit).await?).await?;
             done()
         }
         E::ReplacePath => {
-            v3::replace_path(gateway, argument, body(asked.body).await?).await?;
+            v3::replace_path(gateway, argument, body(asked.body, limit).await?).await?;
             done()
         }
         E::DeletePath => {

@@ -15,7 +15,7 @@ use super::{
     Asked,
     origins::allowed_for,
     reply::{self, json, not_found, preflight, refused},
-    request::{client, credentials, without_body},
+    request::{client, credentials, scheme, without_body},
 };
 use crate::{
     command::{
@@ -46,13 +46,15 @@ async fn answer(gateway: Arc<Gateway>, asked: Asked<()>) -> Response {
     response
 }
 
-/// The path that is asked about. Errors: none can have this name, or the caller may not play it back.
+/// The path that is asked about. Errors: none can have this name, the caller may not play it back, it is not configured.
 async fn path(gateway: &Arc<Gateway>, asked: &Asked<()>) -> Answer<String> {
     let path = asked.query.get("path").to_owned();
-    v3::playable(gateway, &path)?;
+    v3::named(&path)?;
     let proxies = gateway.engine.acting();
     let address = client(asked.peer, &asked.headers, proxies.networks("playbackTrustedProxies"));
     v3::admit(gateway, address, credentials(&asked.headers, &asked.query), Action::Playback, &path).await?;
+    // Only those who may are told what is configured.
+    v3::playable(gateway, &path)?;
     Ok(path)
 }
 
@@ -64,7 +66,9 @@ async fn list(gateway: &Arc<Gateway>, asked: &Asked<()>) -> Answer<Response> {
     };
     let (from, to) = (bound("start")?, bound("end")?);
     let host = asked.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost:9996");
-    let scheme = if gateway.engine.acting().flag("playbackEncryption") { "https" } else { "http" };
+    let global = gateway.engine.acting();
+    let own = if global.flag("playbackEncryption") { "https" } else { "http" };
+    let scheme = scheme(asked.peer, &asked.headers, global.networks("playbackTrustedProxies")).unwrap_or(own);
     let recorded = v3::recorded(gateway, &path, (from, to), &format!("{scheme}://{host}/get")).await?;
     Ok(json(&recorded))
 }

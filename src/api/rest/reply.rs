@@ -52,6 +52,7 @@ pub(super) fn refused(refusal: &Refusal) -> Response {
     let (status, error) = match refusal {
         Refusal::Invalid(message) => (StatusCode::BAD_REQUEST, message.as_str()),
         Refusal::NotFound(message) => (StatusCode::NOT_FOUND, *message),
+        Refusal::Failed(message) => (StatusCode::INTERNAL_SERVER_ERROR, *message),
         Refusal::Unknown { .. } => (StatusCode::UNAUTHORIZED, "authentication error"),
     };
     let mut response = with_status(json(&Failed { status: "error", error }), status).into_response();

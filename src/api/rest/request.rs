@@ -5,11 +5,13 @@ use std::{
     convert::Infallible,
     net::{IpAddr, Ipv4Addr},
     pin::pin,
+    time::Duration,
 };
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use futures_util::{Stream, StreamExt};
 use ipnet::IpNet;
+use tokio::time::timeout;
 use warp::{
     Buf, Filter,
     http::{HeaderMap, header},
@@ -108,8 +110,20 @@ pub(super) fn client(peer: Option<IpAddr>, headers: &HeaderMap, trusted: &[IpNet
     forwarded.or_else(real).unwrap_or(peer)
 }
 
-/// The body. Error: it is too long, or breaks off.
-pub(super) async fn body<B: Buf, E>(stream: impl Stream<Item = Result<B, E>>) -> Answer<Vec<u8>> {
+/// What a proxy that is trusted was asked by: `http` or `https`.
+pub(super) fn scheme<'a>(peer: Option<IpAddr>, headers: &'a HeaderMap, trusted: &[IpNet]) -> Option<&'a str> {
+    let peer = peer?.to_canonical();
+    let named = headers.get("x-forwarded-proto")?.to_str().ok();
+    named.filter(|name| ["http", "https"].contains(name) && trusted.iter().any(|network| network.contains(&peer)))
+}
+
+/// The body, which has so long to come. Error: it is too long or too slow, or breaks off.
+pub(super) async fn body<B: Buf, E>(stream: impl Stream<Item = Result<B, E>>, limit: Duration) -> Answer<Vec<u8>> {
+    let read = timeout(limit, whole(stream)).await;
+    read.unwrap_or_else(|_| Err(Refusal::Invalid("i/o timeout".into())))
+}
+
+async fn whole<B: Buf, E>(stream: impl Stream<Item = Result<B, E>>) -> Answer<Vec<u8>> {
     let mut stream = pin!(stream);
     let mut body = Vec::new();
     while let Some(part) = stream.next().await {
@@ -175,7 +189,27 @@ mod tests {
             let part = || Ok::<_, std::io::Error>(bytes::Bytes::from(vec![b'x'; 1024 * 1024]));
             futures_util::stream::iter((0..count).map(move |_| part()))
         };
-        assert_eq!(body(parts(10)).await.unwrap().len(), LONGEST_BODY);
-        assert_eq!(body(parts(11)).await, Err(Refusal::Invalid("size exceeds maximum allowed".into())));
+        let taken = async |parts| body(parts, Duration::from_secs(30)).await;
+        assert_eq!(taken(parts(10)).await.unwrap().len(), LONGEST_BODY);
+        assert_eq!(taken(parts(11)).await, Err(Refusal::Invalid("size exceeds maximum allowed".into())));
+    }
+
+    #[tokio::test]
+    async fn a_body_that_does_not_come_is_not_waited_for() {
+        let part = futures_util::stream::iter([Ok::<_, std::io::Error>(bytes::Bytes::from_static(b"{"))]);
+        let dribble = part.chain(futures_util::stream::pending());
+        assert_eq!(body(dribble, Duration::from_millis(10)).await, Err(Refusal::Invalid("i/o timeout".into())));
+    }
+
+    #[test]
+    fn only_a_trusted_proxy_says_what_it_was_asked_by() {
+        let trusted: Vec<IpNet> = vec!["10.0.0.0/8".parse().unwrap()];
+        let said = |peer: &str, word| {
+            let headers = headers(&[("x-forwarded-proto", word)]);
+            scheme(Some(peer.parse().unwrap()), &headers, &trusted).map(str::to_owned)
+        };
+        assert_eq!(said("10.0.0.1", "https").as_deref(), Some("https"));
+        assert_eq!(said("10.0.0.1", "javascript"), None);
+        assert_eq!(said("192.0.2.1", "https"), None);
     }
 }

@@ -46,11 +46,15 @@ const SHORTEST_PART: Duration = Duration::from_millis(100);
 const LONGEST_PART: Duration = Duration::from_secs(10);
 
 /// Global keys that do something here.
-const GLOBAL_KEYS: [&str; 14] = [
+const GLOBAL_KEYS: [&str; 18] = [
     "rtspAuthMethods",
     "authInternalUsers",
     "apiAllowOrigins",
     "apiTrustedProxies",
+    "metricsAllowOrigins",
+    "metricsTrustedProxies",
+    "playbackAllowOrigins",
+    "playbackTrustedProxies",
     "authMethod",
     "authHTTPAddress",
     "authHTTPExclude",
@@ -316,7 +320,6 @@ fn request(gateway: &Gateway, path: &Set, folder: Option<OwnFolder>) -> Recordin
     }
 }
 
-/// Says once of each key that was set and does nothing.
 /// Global keys that say where the service listens, and how.
 const LISTENING: [&str; 12] = [
     "api",
@@ -333,13 +336,13 @@ const LISTENING: [&str; 12] = [
     "multicastRTCPPort",
 ];
 
+/// Says once of each key that was set and does nothing.
 pub(super) fn tell_unused(gateway: &Gateway, before: &Conf, after: &Conf) {
     let mut told = gateway.engine.told.lock().unwrap_or_else(PoisonError::into_inner);
     let mut tell = |before: &Set, after: &Set, used: &[&str]| {
-        for key in after
-            .names()
-            .filter(|key| !key.starts_with("runOn") && !used.contains(key) && before.get(key) != after.get(key))
-        {
+        // Of what has an old name it is said by the new one, if that does nothing.
+        let idle = |key: &&str| !key.starts_with("runOn") && !used.contains(key) && !after.is_former(key);
+        for key in after.names().filter(idle).filter(|key| before.get(key) != after.get(key)) {
             if !told.insert(key.to_owned()) {
                 continue;
             }

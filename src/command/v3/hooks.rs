@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::time::{MissedTickBehavior, timeout};
 
 use super::{config::present, path_state, sessions::session_word};
@@ -28,57 +28,83 @@ const ENDING: Duration = Duration::from_secs(3);
 /// Time between two looks at what is to run all the time.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// What runs, by what it runs for: a path's word and name, a session's, a connection's.
-type Running = BTreeMap<String, Vec<Hook>>;
+/// What is left of a query: all but what Go's `url.QueryEscape` leaves, too.
+const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
-/// The hooks of a path.
-struct Hooks<'a> {
-    gateway: &'a Gateway,
-    name: &'a str,
-    found: Found,
-    set: Set,
+/// What runs, by what it runs for: a path's word and name, a session's, a connection's.
+type Running = BTreeMap<String, Begun>;
+
+/// What began and is not over.
+#[derive(Default)]
+struct Begun {
+    commands: Vec<Hook>,
+    /// What its end is told by should its path not be configured any more by then.
+    hooks: Option<Hooks>,
+    /// What was so when it began.
+    more: Vec<(&'static str, String)>,
 }
 
-impl<'a> Hooks<'a> {
+/// The hooks of a path.
+struct Hooks {
+    name: String,
+    found: Found,
+    set: Set,
+    /// What of it is in the file.
+    in_file: Option<Set>,
+}
+
+impl Hooks {
     /// `None`: the path is not configured.
-    fn of(gateway: &'a Gateway, name: &'a str) -> Option<Self> {
+    fn of(gateway: &Gateway, name: &str) -> Option<Self> {
         let conf = present(gateway);
         let found = conf.find(name).ok()?;
         let set = conf.path(&found.conf_name)?;
-        Some(Self { gateway, name, found, set })
+        let in_file = gateway.engine.in_file().and_then(|conf| conf.path(&found.conf_name));
+        Some(Self { name: name.to_owned(), found, set, in_file })
     }
 
     /// What is run for `key`. `None`: nothing, or it may not be.
-    fn order(&self, key: &str, more: &[(&str, String)]) -> Option<Order> {
+    fn order(&self, gateway: &Gateway, key: &str, more: &[(&str, String)]) -> Option<Order> {
         let command = self.set.text(key);
-        let from_file = || self.gateway.engine.in_file().and_then(|conf| conf.path(&self.found.conf_name));
         let restart = self.set.flag(&format!("{key}Restart"));
-        let mut environment: BTreeMap<String, String> = [("MTX_PATH", self.name), ("RTSP_PATH", self.name)]
+        let mut environment: BTreeMap<String, String> = [("MTX_PATH", &self.name), ("RTSP_PATH", &self.name)]
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .into();
-        environment.insert("RTSP_PORT".into(), self.gateway.rtsp.port.to_string());
+        environment.insert("RTSP_PORT".into(), gateway.rtsp.port.to_string());
         for (at, group) in self.found.groups.iter().enumerate().skip(1) {
             environment.insert(format!("G{at}"), group.clone());
         }
         environment.extend(more.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
-        permitted(self.gateway, key, command, from_file)?;
+        permitted(gateway, key, command, || self.in_file.as_ref().is_some_and(|set| set.text(key) == command))?;
         Some(Order { command: command.to_owned(), restart, environment })
-    }
-
-    /// Where its stream comes from.
-    fn source(&self) -> Vec<(&'static str, String)> {
-        let path = path_state(self.gateway, self.name).ok();
-        let (kind, id) = path.and_then(|path| path.source()).unwrap_or_default();
-        vec![("MTX_QUERY", String::new()), ("MTX_SOURCE_TYPE", kind), ("MTX_SOURCE_ID", id)]
     }
 }
 
+/// What its end is told by: the hooks that a path has now, or had when something began there.
+fn at_its_end(gateway: &Gateway, name: &str, then: Option<Hooks>) -> Option<Hooks> {
+    Hooks::of(gateway, name).or(then)
+}
+
+/// Where a path's stream comes from, and the query that its publisher came with.
+fn source(gateway: &Gateway, name: &str) -> Vec<(&'static str, String)> {
+    let (kind, id) = path_state(gateway, name).ok().and_then(|path| path.source()).unwrap_or_default();
+    let sessions = gateway.paths.rtsp().sessions();
+    let publisher = sessions.into_iter().find(|session| session.id.to_string() == id);
+    let query = publisher.map(|session| escaped(&session.query)).unwrap_or_default();
+    vec![("MTX_QUERY", query), ("MTX_SOURCE_TYPE", kind), ("MTX_SOURCE_ID", id)]
+}
+
+/// Go's `url.QueryEscape`.
+fn escaped(query: &str) -> String {
+    utf8_percent_encode(query, QUERY).to_string().replace("%20", "+")
+}
+
 /// Whether a command may be run: there is one, and it stands in the file, or need not.
-fn permitted(gateway: &Gateway, key: &str, command: &str, in_file: impl FnOnce() -> Option<Set>) -> Option<()> {
+fn permitted(gateway: &Gateway, key: &str, command: &str, is_in_file: impl FnOnce() -> bool) -> Option<()> {
     if command.is_empty() {
         return None;
     }
-    if gateway.engine.api_hooks || in_file().is_some_and(|set| set.text(key) == command) {
+    if gateway.engine.api_hooks || is_in_file() {
         return Some(());
     }
     let mut told = gateway.engine.told.lock().unwrap_or_else(PoisonError::into_inner);
@@ -108,24 +134,24 @@ pub async fn follow(gateway: Arc<Gateway>) {
             _ = tick.tick() => initial(&gateway, &mut running),
         }
     }
-    let ending = running.into_values().flatten().map(Hook::stop);
+    let ending = running.into_values().flat_map(|begun| begun.commands).map(Hook::stop);
     let _ = timeout(ENDING, futures_util::future::join_all(ending)).await;
 }
 
 fn start(running: &mut Running, what: String, orders: impl IntoIterator<Item = Order>) {
     for order in orders {
-        if running.values().map(Vec::len).sum::<usize>() >= MOST {
+        if running.values().map(|begun| begun.commands.len()).sum::<usize>() >= MOST {
             tracing::error!(command = order.command, "not run: there are {MOST} commands already");
             continue;
         }
-        running.entry(what.clone()).or_default().push(Hook::start(order));
+        running.entry(what.clone()).or_default().commands.push(Hook::start(order));
     }
 }
 
 /// Runs something that ends by itself.
 fn once(running: &mut Running, orders: impl IntoIterator<Item = Order>) {
     if let Some(short) = running.get_mut("once") {
-        short.retain(|hook| !hook.is_over());
+        short.commands.retain(|hook| !hook.is_over());
     }
     start(running, "once".into(), orders.into_iter().map(|order| Order { restart: false, ..order }));
 }
@@ -136,22 +162,28 @@ fn path_event(gateway: &Gateway, running: &mut Running, event: PathEvent) {
             let status = gateway.paths.status(&name).ok();
             let is_available = status.as_ref().is_some_and(|status| status.available().is_some());
             let is_online = status.is_some_and(|status| status.stream.is_some() && status.filler.is_none());
-            let hooks = Hooks::of(gateway, &name);
-            for (state, is_so, keys) in [
+            let mut states = [
                 ("available", is_available, ["runOnAvailable", "runOnUnavailable"]),
                 ("online", is_online, ["runOnOnline", "runOnOffline"]),
-            ] {
+            ];
+            if !is_available {
+                // What began last ends first.
+                states.reverse();
+            }
+            for (state, is_so, [begins, ends]) in states {
                 let what = format!("{state} {name}");
-                let order = |key: &str| hooks.as_ref().and_then(|hooks| hooks.order(key, &hooks.source()));
-                match (running.contains_key(&what), is_so, keys) {
-                    (false, true, [begins, _]) => {
+                match (running.contains_key(&what), is_so) {
+                    (false, true) => {
+                        let (hooks, more) = (Hooks::of(gateway, &name), source(gateway, &name));
+                        let order = hooks.as_ref().and_then(|hooks| hooks.order(gateway, begins, &more));
                         // That it is so is kept in mind also where nothing runs.
-                        running.insert(what.clone(), Vec::new());
-                        start(running, what, order(begins));
+                        running.insert(what.clone(), Begun { hooks, more, ..Begun::default() });
+                        start(running, what, order);
                     }
-                    (true, false, [_, ends]) => {
-                        running.remove(&what);
-                        once(running, order(ends));
+                    (true, false) => {
+                        let Begun { hooks, more, .. } = running.remove(&what).unwrap_or_default();
+                        let hooks = at_its_end(gateway, &name, hooks);
+                        once(running, hooks.and_then(|hooks| hooks.order(gateway, ends, &more)));
                     }
                     _ => {}
                 }
@@ -160,17 +192,20 @@ fn path_event(gateway: &Gateway, running: &mut Running, event: PathEvent) {
         PathEvent::RecordingStarted { name, started } => {
             let file = started.folder.join(&started.filename).display().to_string();
             let hooks = Hooks::of(gateway, &name);
-            once(
-                running,
-                hooks.and_then(|hooks| hooks.order("runOnRecordSegmentCreate", &[("MTX_SEGMENT_PATH", file)])),
-            );
+            let more = [("MTX_SEGMENT_PATH", file)];
+            let order = hooks.as_ref().and_then(|hooks| hooks.order(gateway, "runOnRecordSegmentCreate", &more));
+            running.insert(format!("recording {}", started.filename), Begun { hooks, ..Begun::default() });
+            once(running, order);
         }
         PathEvent::RecordingStopped { name, stopped } => {
             let file = stopped.folder.join(&stopped.filename).display().to_string();
             let length = stopped.duration.as_secs_f64().to_string();
             let more = [("MTX_SEGMENT_PATH", file), ("MTX_SEGMENT_DURATION", length)];
-            once(running, Hooks::of(gateway, &name).and_then(|hooks| hooks.order("runOnRecordSegmentComplete", &more)));
+            let begun = running.remove(&format!("recording {}", stopped.filename)).unwrap_or_default();
+            let hooks = at_its_end(gateway, &name, begun.hooks);
+            once(running, hooks.and_then(|hooks| hooks.order(gateway, "runOnRecordSegmentComplete", &more)));
         }
+        PathEvent::RecordingFailed { filename, .. } => drop(running.remove(&format!("recording {filename}"))),
         _ => {}
     }
 }
@@ -178,14 +213,15 @@ fn path_event(gateway: &Gateway, running: &mut Running, event: PathEvent) {
 fn reader_event(gateway: &Gateway, running: &mut Running, event: ReaderEvent) {
     match event {
         ReaderEvent::Joined(reader) => {
-            let more = of_reader(&reader);
-            let order = Hooks::of(gateway, &reader.path).and_then(|hooks| hooks.order("runOnRead", &more));
-            start(running, format!("reader {}", reader.session), order);
+            let (hooks, what) = (Hooks::of(gateway, &reader.path), format!("reader {}", reader.session));
+            let order = hooks.as_ref().and_then(|hooks| hooks.order(gateway, "runOnRead", &of_reader(&reader)));
+            running.insert(what.clone(), Begun { hooks, ..Begun::default() });
+            start(running, what, order);
         }
         ReaderEvent::Left(reader) => {
-            running.remove(&format!("reader {}", reader.session));
-            let more = of_reader(&reader);
-            once(running, Hooks::of(gateway, &reader.path).and_then(|hooks| hooks.order("runOnUnread", &more)));
+            let begun = running.remove(&format!("reader {}", reader.session)).unwrap_or_default();
+            let hooks = at_its_end(gateway, &reader.path, begun.hooks);
+            once(running, hooks.and_then(|hooks| hooks.order(gateway, "runOnUnread", &of_reader(&reader))));
         }
         ReaderEvent::Connected(id, secure) => {
             start(running, format!("connection {id}"), of_all(gateway, "runOnConnect", id, secure));
@@ -199,7 +235,7 @@ fn reader_event(gateway: &Gateway, running: &mut Running, event: ReaderEvent) {
 
 fn of_reader(reader: &ReaderInfo) -> [(&'static str, String); 3] {
     [
-        ("MTX_QUERY", utf8_percent_encode(&reader.query, NON_ALPHANUMERIC).to_string()),
+        ("MTX_QUERY", escaped(&reader.query)),
         ("MTX_READER_TYPE", session_word(reader.secure).into()),
         ("MTX_READER_ID", reader.session.to_string()),
     ]
@@ -209,7 +245,8 @@ fn of_reader(reader: &ReaderInfo) -> [(&'static str, String); 3] {
 fn of_all(gateway: &Gateway, key: &str, id: uuid::Uuid, secure: bool) -> Option<Order> {
     let global = gateway.engine.acting();
     let command = global.text(key).to_owned();
-    permitted(gateway, key, &command, || gateway.engine.in_file().map(|conf| conf.global()))?;
+    let in_file = || gateway.engine.in_file().is_some_and(|conf| conf.global().text(key) == command);
+    permitted(gateway, key, &command, in_file)?;
     let environment = [
         ("RTSP_PORT", gateway.rtsp.port.to_string()),
         ("MTX_CONN_TYPE", if secure { "rtspsConn" } else { "rtspConn" }.to_owned()),
@@ -227,8 +264,8 @@ fn initial(gateway: &Gateway, running: &mut Running) {
     running.retain(|what, _| !what.starts_with("init ") || due.contains_key(what));
     for (what, name) in due {
         if !running.contains_key(&what) {
-            let order = Hooks::of(gateway, &name).and_then(|hooks| hooks.order("runOnInit", &[]));
-            running.insert(what.clone(), Vec::new());
+            let order = Hooks::of(gateway, &name).and_then(|hooks| hooks.order(gateway, "runOnInit", &[]));
+            running.insert(what.clone(), Begun::default());
             start(running, what, order);
         }
     }
@@ -237,18 +274,21 @@ fn initial(gateway: &Gateway, running: &mut Running) {
 /// `runOnDemand`: somebody wants to read a path that nobody publishes to. Returns when somebody does, or nobody did in
 /// time.
 pub(super) async fn demand(gateway: &Arc<Gateway>, name: &str) {
-    let Some((order, start_timeout, close_after)) = Hooks::of(gateway, name).and_then(|hooks| {
-        let order = hooks.order("runOnDemand", &[("MTX_QUERY", String::new())])?;
-        let time = |key| hooks.set.time(key).duration();
-        Some((order, time("runOnDemandStartTimeout"), time("runOnDemandCloseAfter")))
+    let asked = [("MTX_QUERY", String::new())];
+    let Some((hooks, order)) = Hooks::of(gateway, name).and_then(|hooks| {
+        let order = hooks.order(gateway, "runOnDemand", &asked)?;
+        Some((hooks, order))
     }) else {
         return;
     };
+    let [start_timeout, close_after] =
+        ["runOnDemandStartTimeout", "runOnDemandCloseAfter"].map(|key| hooks.set.time(key).duration());
+    let end = hooks.order(gateway, "runOnUnDemand", &asked);
     let mut events = gateway.paths.events();
     {
         let mut demanded = gateway.engine.demanded.lock().unwrap_or_else(PoisonError::into_inner);
         if demanded.len() < MOST && demanded.insert(name.to_owned()) {
-            tokio::spawn(while_wanted(Arc::clone(gateway), name.to_owned(), order, start_timeout, close_after));
+            tokio::spawn(while_wanted(Arc::clone(gateway), name.to_owned(), order, end, (start_timeout, close_after)));
         }
     }
     let published = async {
@@ -259,7 +299,15 @@ pub(super) async fn demand(gateway: &Arc<Gateway>, name: &str) {
     let _ = timeout(start_timeout, published).await;
 }
 
-async fn while_wanted(gateway: Arc<Gateway>, name: String, order: Order, first: Duration, close_after: Duration) {
+/// `end` is run at last; `times` are how long the first reader is waited for besides, and others after the last.
+async fn while_wanted(
+    gateway: Arc<Gateway>,
+    name: String,
+    order: Order,
+    end: Option<Order>,
+    times: (Duration, Duration),
+) {
+    let (first, close_after) = times;
     let hook = Hook::start(order);
     if let Ok(mut wanted) = gateway.paths.wanted(&name) {
         // Until the first reader is there.
@@ -276,7 +324,7 @@ async fn while_wanted(gateway: Arc<Gateway>, name: String, order: Order, first: 
     }
     hook.stop().await;
     gateway.engine.demanded.lock().unwrap_or_else(PoisonError::into_inner).remove(&name);
-    if let Some(order) = Hooks::of(&gateway, &name).and_then(|hooks| hooks.order("runOnUnDemand", &[])) {
+    if let Some(order) = end {
         Hook::start(Order { restart: false, ..order }).ended().await;
     }
 }

@@ -2,7 +2,10 @@
 //!
 //! The numbers are those of the control API: what one says the other says too.
 
-use std::fmt::{Display, Write};
+use std::{
+    collections::BTreeMap,
+    fmt::{Display, Write},
+};
 
 use serde::Serialize;
 use serde_json::Value;
@@ -10,30 +13,48 @@ use serde_json::Value;
 use super::{Page, connections, own_metrics, path_states, sessions};
 use crate::command::Gateway;
 
-/// What a caller wants; empty is everything.
+/// Filters of a request, and the families that they leave. Those of protocols that are not served leave nothing.
+pub const FILTERS: [(&str, &[&str]); 13] = [
+    ("path", &["paths", "forward_dests"]),
+    ("rtsp_conn", &["rtsp_conns"]),
+    ("rtsp_session", &["rtsp_sessions"]),
+    ("rtsps_conn", &["rtsps_conns"]),
+    ("rtsps_session", &["rtsps_sessions"]),
+    ("forward_dest", &["forward_dests"]),
+    ("hls_session", &[]),
+    ("hls_muxer", &[]),
+    ("rtmp_conn", &[]),
+    ("rtmps_conn", &[]),
+    ("srt_conn", &[]),
+    ("webrtc_session", &[]),
+    ("moq_session", &[]),
+];
+
+/// What a caller wants.
 #[derive(Clone, Debug, Default)]
 pub struct Wanted {
-    /// One family: `paths`, `rtsp_conns`, `rtsp_sessions`, or `camera_service` for our own.
+    /// One family: `paths`, `rtsp_conns`, `rtsp_sessions`, or `camera_service` for our own. Empty: all.
     pub family: String,
-    /// Only this path.
-    pub path: String,
-    /// Only this RTSP connection.
-    pub rtsp_conn: String,
-    /// Only this RTSP session.
-    pub rtsp_session: String,
+    /// What is asked for by [`FILTERS`], by their names, where it is not empty.
+    pub only: BTreeMap<&'static str, String>,
 }
 
 impl Wanted {
-    fn wants(&self, family: &str) -> bool {
-        let filtered = [("paths", &self.path), ("rtsp_conns", &self.rtsp_conn), ("rtsp_sessions", &self.rtsp_session)];
-        let by_filter = filtered.iter().filter(|(_, filter)| !filter.is_empty());
-        match (self.family.as_str(), by_filter.clone().count()) {
-            ("", 0) => true,
-            ("", _) => by_filter.into_iter().any(|(of, _)| *of == family),
-            (wanted, _) => wanted == family,
+    /// What of a family is wanted. `None`: nothing.
+    fn of(&self, family: &str) -> Option<Only<'_>> {
+        if !self.family.is_empty() && self.family != family {
+            return None;
         }
+        if self.only.is_empty() {
+            return Some(None);
+        }
+        let leaving = FILTERS.iter().filter(|(_, left)| left.contains(&family));
+        leaving.filter_map(|(name, _)| self.only.get(name)).map(|value| Some(value.as_str())).next()
     }
 }
+
+/// The one object that is wanted of a family. `None`: all of them.
+type Only<'a> = Option<&'a str>;
 
 /// A metric: what its name ends in, and which field of the object it shows; one without a field counts the object itself.
 type Named = (&'static str, &'static str);
@@ -74,16 +95,28 @@ const SESSIONS_OLD: &[Named] = &[
     ("_rtcp_packets_in_error", "rtcpPacketsInError"),
 ];
 
+/// Nothing is ever forwarded.
+const FORWARDS: &[Named] = &[("", ""), ("_outbound_bytes", "")];
+
 /// All metrics that are wanted.
 pub async fn metrics(gateway: &Gateway, wanted: &Wanted) -> String {
     let mut page = Text::default();
-    if wanted.wants("paths") {
-        let paths = objects(path_states(gateway, Page::ALL).items, &wanted.path, "name");
+    if let Some(only) = wanted.of("paths") {
+        let paths = Objects::new(path_states(gateway, Page::ALL).items, only, "name");
         page.title("Paths");
         page.family("paths", &paths, PATHS, path_labels);
-        page.readers(&paths);
+        if !paths.none {
+            page.readers(&paths.shown);
+        }
         page.title("Paths (deprecated)");
         page.family("paths", &paths, PATHS_OLD, path_labels);
+        if paths.none {
+            page.readers(&[]);
+        }
+    }
+    if wanted.family == "forward_dests" && wanted.only.is_empty() {
+        page.title("Forward destinations");
+        page.family("forward_dests", &Objects { none: true, shown: Vec::new() }, FORWARDS, path_labels);
     }
     for (secure, title, conns_are, sessions_are) in
         [(false, "RTSP", "rtsp_conns", "rtsp_sessions"), (true, "RTSPS", "rtsps_conns", "rtsps_sessions")]
@@ -92,31 +125,41 @@ pub async fn metrics(gateway: &Gateway, wanted: &Wanted) -> String {
         if secure && !gateway.engine.serves_rtsps() {
             continue;
         }
-        if wanted.wants(conns_are) {
-            let conns = objects(connections(gateway, secure, Page::ALL).items, &wanted.rtsp_conn, "id");
+        if let Some(only) = wanted.of(conns_are) {
+            let conns = Objects::new(connections(gateway, secure, Page::ALL).items, only, "id");
             page.title(&format!("{title} connections"));
             page.family(conns_are, &conns, CONNS, |conn| vec![("id", field(conn, "id"))]);
             page.title(&format!("{title} connections (deprecated)"));
             page.family(conns_are, &conns, PATHS_OLD, |conn| vec![("id", field(conn, "id"))]);
         }
-        if wanted.wants(sessions_are) {
-            let sessions = objects(sessions(gateway, secure, Page::ALL).items, &wanted.rtsp_session, "id");
+        if let Some(only) = wanted.of(sessions_are) {
+            let sessions = Objects::new(sessions(gateway, secure, Page::ALL).items, only, "id");
             page.title(&format!("{title} sessions"));
             page.family(sessions_are, &sessions, SESSIONS, session_labels);
             page.title(&format!("{title} sessions (deprecated)"));
             page.family(sessions_are, &sessions, SESSIONS_OLD, session_labels);
         }
     }
-    if wanted.wants("camera_service") {
+    if wanted.of("camera_service").is_some() {
         page.0.push_str(&own_metrics::text(gateway).await);
     }
     page.0
 }
 
-/// As the API shows them.
-fn objects<T: Serialize>(items: Vec<T>, only: &str, by: &str) -> Vec<Value> {
-    let shown = items.into_iter().filter_map(|item| serde_json::to_value(item).ok());
-    shown.filter(|item| only.is_empty() || item[by] == only).collect()
+/// Objects as the API shows them.
+struct Objects {
+    /// There are none, and none were asked for by name: each metric is there once, and is 0.
+    none: bool,
+    shown: Vec<Value>,
+}
+
+impl Objects {
+    /// All of them, or only the one whose field `by` says so.
+    fn new<T: Serialize>(items: Vec<T>, only: Only<'_>, by: &str) -> Self {
+        let none = items.is_empty() && only.is_none();
+        let shown = items.into_iter().filter_map(|item| serde_json::to_value(item).ok());
+        Self { none, shown: shown.filter(|item| only.is_none_or(|only| item[by] == only)).collect() }
+    }
 }
 
 fn field(object: &Value, name: &str) -> String {
@@ -145,13 +188,19 @@ impl Text {
         self.line(format_args!("# {title}"));
     }
 
-    fn family(&mut self, family: &str, objects: &[Value], names: &[Named], labels: fn(&Value) -> Labels) {
+    fn family(&mut self, family: &str, objects: &Objects, names: &[Named], labels: fn(&Value) -> Labels) {
         for (suffix, field) in names {
-            if objects.is_empty() {
+            if objects.none {
                 self.line(format_args!("{family}{suffix} 0"));
             }
-            for object in objects {
-                let value = if field.is_empty() { Value::from(1) } else { object[*field].clone() };
+            for object in &objects.shown {
+                let value = match &object[*field] {
+                    _ if field.is_empty() => "1".to_owned(),
+                    // As Go writes it: 0, not 0.0.
+                    value => {
+                        value.as_f64().filter(|_| value.is_f64()).map_or(value.to_string(), |value| value.to_string())
+                    }
+                };
                 self.line(format_args!("{family}{suffix}{} {value}", braces(&labels(object))));
             }
         }
@@ -163,7 +212,7 @@ impl Text {
             self.line(format_args!("paths_readers 0"));
         }
         for path in paths {
-            let mut kinds = std::collections::BTreeMap::new();
+            let mut kinds = BTreeMap::new();
             for reader in path["readers"].as_array().into_iter().flatten() {
                 *kinds.entry(field(reader, "type")).or_insert(0) += 1;
             }
@@ -196,12 +245,19 @@ mod tests {
 
     #[test]
     fn a_filter_leaves_its_family() {
-        let wants = |wanted: &Wanted| {
-            ["paths", "rtsp_conns", "rtsp_sessions", "camera_service"].map(|family| wanted.wants(family))
+        let families = ["paths", "rtsp_conns", "rtsp_sessions", "rtsps_conns", "camera_service"];
+        let wants = |family: &str, only: &[(&'static str, &str)]| {
+            let only = only.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+            let wanted = Wanted { family: family.into(), only };
+            families.map(|family| wanted.of(family).map(|only| only.map(str::to_owned)))
         };
-        assert_eq!(wants(&Wanted::default()), [true; 4]);
-        assert_eq!(wants(&Wanted { family: "rtsp_conns".into(), ..Wanted::default() }), [false, true, false, false]);
-        assert_eq!(wants(&Wanted { path: "camera0".into(), ..Wanted::default() }), [true, false, false, false]);
-        assert_eq!(wants(&Wanted { family: "hls_muxers".into(), ..Wanted::default() }), [false; 4]);
+        let one = |value: &str| Some(Some(value.to_owned()));
+        assert_eq!(wants("", &[]), [Some(None), Some(None), Some(None), Some(None), Some(None)]);
+        assert_eq!(wants("rtsp_conns", &[]), [None, Some(None), None, None, None]);
+        assert_eq!(wants("", &[("path", "camera0")]), [one("camera0"), None, None, None, None]);
+        assert_eq!(wants("", &[("rtsps_conn", "1"), ("path", "a")]), [one("a"), None, None, one("1"), None]);
+        assert_eq!(wants("rtsp_conns", &[("path", "camera0")]), [None, None, None, None, None]);
+        assert_eq!(wants("", &[("hls_muxer", "camera0")]), [None, None, None, None, None]);
+        assert_eq!(wants("hls_muxers", &[]), [None, None, None, None, None]);
     }
 }

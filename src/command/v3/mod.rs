@@ -40,11 +40,11 @@ pub use file::{keep, said, wrong};
 pub use hooks::follow;
 pub use kept::Kept;
 use matched::missing;
-pub use metrics::{Wanted, metrics};
+pub use metrics::{FILTERS, Wanted, metrics};
 pub use moment::Moment;
 pub use page::{List, Page};
 pub use paths::{Path, path_state, path_states, stop_path};
-pub use playback::{Container, Film, film, playable, recorded};
+pub use playback::{Container, Film, film, named, playable, recorded};
 pub use porter::Porter;
 pub use ports::Ports;
 pub(in crate::command) use record_path::known_place;
@@ -70,6 +70,8 @@ pub enum Refusal {
     Invalid(String),
     /// There is no such thing.
     NotFound(&'static str),
+    /// It cannot be done here.
+    Failed(&'static str),
     /// It is not known to come from somebody who may.
     Unknown {
         /// Whether it came without credentials, and might come with some.

@@ -13,6 +13,7 @@ pub use crate::output::playback::{Container, Film};
 use super::{Answer, Moment, Refusal, config::present};
 use crate::{
     command::{Gateway, files::Kind, library::on_disk},
+    mtx,
     output::{
         playback::{Segment, Span, spans},
         storage::{self, Index},
@@ -21,6 +22,9 @@ use crate::{
 
 /// Nothing was recorded, or nothing then.
 const NOTHING: Refusal = Refusal::NotFound("no recording segments found");
+
+/// It was, as transport streams.
+const MPEGTS: &str = "MPEG-TS format is not supported yet";
 
 /// A time without a gap.
 #[derive(Debug, Serialize)]
@@ -44,7 +48,12 @@ impl Recorded {
     }
 }
 
-/// Checks that a path may have this name. Error: it may not, or nothing is configured for it.
+/// Checks that a path may have this name. Error: it may not.
+pub fn named(path: &str) -> Answer<()> {
+    mtx::check_path(path).map_err(Refusal::Invalid)
+}
+
+/// Checks that something is configured for a path. Error: nothing is.
 pub fn playable(gateway: &Gateway, path: &str) -> Answer<()> {
     present(gateway).find(path).map(drop).map_err(Refusal::Invalid)
 }
@@ -56,9 +65,10 @@ pub async fn recorded(
     (from, to): (Option<SystemTime>, Option<SystemTime>),
     get: &str,
 ) -> Answer<Vec<Recorded>> {
-    let segments = segments(gateway, path).await;
+    let Films { segments, is_mpegts } = films(gateway, path).await;
     let found = spans(&segments, from, to);
     match found.is_empty() {
+        true if is_mpegts => Err(Refusal::Failed(MPEGTS)),
         true => Err(NOTHING),
         false => Ok(found.into_iter().map(|span| Recorded::new(span, path, get)).collect()),
     }
@@ -72,24 +82,39 @@ pub async fn film(
     duration: Duration,
     container: Container,
 ) -> Answer<Film> {
-    let segments = segments(gateway, path).await;
+    let Films { segments, is_mpegts } = films(gateway, path).await;
     let film = on_disk(move || Film::open(&segments, start, duration, container)).await;
-    film.map_err(|error| Refusal::Invalid(error.message().to_owned()))?.ok_or(NOTHING)
+    let nothing = || if is_mpegts { Refusal::Invalid(MPEGTS.into()) } else { NOTHING };
+    film.map_err(|error| Refusal::Invalid(error.message().to_owned()))?.ok_or_else(nothing)
 }
 
-/// The files of a path that can be played back, by their starts. What is being written is there as far as it is whole.
-async fn segments(gateway: &Arc<Gateway>, path: &str) -> Vec<Segment> {
+/// What of a path can be played back.
+struct Films {
+    /// The files, by their starts.
+    segments: Vec<Segment>,
+    /// It is recorded as what cannot be played back, and was.
+    is_mpegts: bool,
+}
+
+/// What of a path can be played back. What is being written is there as far as it is whole.
+async fn films(gateway: &Arc<Gateway>, path: &str) -> Films {
+    let conf = present(gateway);
+    let set = conf.find(path).ok().and_then(|found| conf.path(&found.conf_name));
+    let shall_be = set.is_some_and(|set| set.text("recordFormat") == "mpegts");
     let device = gateway.folders.pattern.spelled(path);
-    let mut segments = Vec::new();
+    let (mut segments, mut is_mpegts) = (Vec::new(), false);
     for index in gateway.indexes.of(Kind::Recording) {
         let found = look(&index, &device).await;
         let files: Vec<_> = found.iter().map(|segment| Arc::clone(&segment.file)).collect();
         gateway.contents.read_films(&index, &files).await;
         let folder = &index.place().folder;
-        segments.extend(look(&index, &device).await.into_iter().filter_map(|found| playable_file(folder, found)));
+        let found = look(&index, &device).await;
+        let is_ts = |found: &storage::Segment| found.file.stored.name.extension().is_some_and(|kind| kind == "ts");
+        is_mpegts |= shall_be && found.iter().any(is_ts);
+        segments.extend(found.into_iter().filter_map(|found| playable_file(folder, found)));
     }
     segments.sort_by_key(|segment| segment.began);
-    segments
+    Films { segments, is_mpegts }
 }
 
 /// `None`: it is not MP4, or nothing is in it yet.

@@ -196,7 +196,7 @@ fn the_whole_is_checked_and_a_broken_change_leaves_nothing() {
 fn what_an_earlier_version_showed_can_be_sent_back() {
     let body = br#"{"fallback": "", "runOnReady": "", "rpiCameraProfile": "main", "disablePublisherOverride": true}"#;
     let path = conf().add("a", body).unwrap().path("a").unwrap();
-    assert!(!path.flag("overridePublisher") && path.text("rpiCameraH264Profile") == "main");
+    assert!(!path.flag("overridePublisher") && path.text("rpiCameraHardwareH264Profile") == "main");
     let old = |name| path.is_former(name);
     assert!(old("disablePublisherOverride") && !old("overridePublisher") && !old("fallback"));
     assert!(refused(conf().add("b", br#"{"fallback": "x"}"#)).contains("not a valid RTSP URL"));

@@ -105,13 +105,11 @@ pub async fn metrics(gateway: &Gateway, wanted: &Wanted) -> String {
         let paths = Objects::new(path_states(gateway, Page::ALL).items, only, "name");
         page.title("Paths");
         page.family("paths", &paths, PATHS, path_labels);
-        if !paths.none {
-            page.readers(&paths.shown);
-        }
+        page.readers(&paths.shown);
         page.title("Paths (deprecated)");
         page.family("paths", &paths, PATHS_OLD, path_labels);
         if paths.none {
-            page.readers(&[]);
+            page.line(format_args!("paths_readers 0"));
         }
     }
     if wanted.family == "forward_dests" && wanted.only.is_empty() {
@@ -208,9 +206,6 @@ impl Text {
 
     /// How many of each kind read a path.
     fn readers(&mut self, paths: &[Value]) {
-        if paths.is_empty() {
-            self.line(format_args!("paths_readers 0"));
-        }
         for path in paths {
             let mut kinds = BTreeMap::new();
             for reader in path["readers"].as_array().into_iter().flatten() {

@@ -8,7 +8,7 @@ use ipnet::Ipv4Net;
 use super::settings;
 use crate::{
     command::v3,
-    config::Config,
+    config::{self, Config},
     error::Result,
     mtx::{Environment, Set},
 };
@@ -32,6 +32,9 @@ fn take(config: &mut Config, said: &Set) -> Result<(), String> {
         ("playback", &mut media.playback_enabled, playback, &mut media.playback_port),
     ] {
         if said.get(key).is_some() {
+            if *enabled && !said.flag(key) {
+                tracing::info!("{key} is not served: mediamtx.yml says so");
+            }
             *enabled = said.flag(key);
         }
         if *enabled {
@@ -41,7 +44,8 @@ fn take(config: &mut Config, said: &Set) -> Result<(), String> {
     address(said, "rtspAddress", &mut rtsp.bind_address, &mut media.rtsp_port)?;
     if media.rtsps_enabled {
         // RTSP is at one address, with and without TLS.
-        address(said, "rtspsAddress", &mut rtsp.bind_address.clone(), &mut media.rtsps_port)?;
+        let mut host = rtsp.bind_address;
+        address(said, "rtspsAddress", &mut host, &mut media.rtsps_port)?;
     }
     if said.get("rtspTransports").is_some() {
         let has = |transport: &str| said.texts("rtspTransports").iter().any(|said| said == transport);
@@ -71,8 +75,8 @@ fn address(said: &Set, key: &str, host: &mut IpAddr, port: &mut u16) -> Result<(
 fn groups(said: &Set, range: &mut Ipv4Net, port: &mut u16) -> Result<(), String> {
     if said.get("multicastIPRange").is_some() {
         let text = said.text("multicastIPRange");
-        let groups = text.parse().ok().filter(|range: &Ipv4Net| range.addr().is_multicast());
-        *range = groups.ok_or_else(|| format!("'multicastIPRange' are no multicast addresses: '{text}'"))?;
+        *range =
+            config::groups(text).ok_or_else(|| format!("'multicastIPRange' are no multicast addresses: '{text}'"))?;
     }
     let number = |key: &str, own: u16| match said.get(key) {
         Some(_) => u16::try_from(said.int(key)).map_err(|_| format!("'{key}' is no port")),

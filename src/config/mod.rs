@@ -41,7 +41,7 @@ pub use logging::{Level as LogLevel, LogFormat, Logging};
 pub use mediamtx::MediaMtx;
 pub use problem::{Diagnostic, Place, Problems};
 pub use recording::{Quality, Recording, RecordingFormat, SnapshotFormat, Snapshots};
-pub use rtsp::Rtsp;
+pub use rtsp::{Rtsp, groups};
 use section::{Findings, Section, Setting};
 pub use security::{Algorithm, ApiKeys, Health, Jwt, RateLimiting, Security, Ssl};
 pub use server::Server;

@@ -38,6 +38,12 @@ pub struct Rtsp {
     pub multicast_ttl: u8,
 }
 
+/// A network of multicast addresses (RFC 5771). `None`: it is none.
+pub fn groups(text: &str) -> Option<Ipv4Net> {
+    let range: Ipv4Net = text.parse().ok()?;
+    (range.network().is_multicast() && range.broadcast().is_multicast()).then_some(range)
+}
+
 impl Value for Ipv4Net {
     fn valid() -> String {
         "multicast addresses, such as 224.1.0.0/16".into()
@@ -50,8 +56,7 @@ impl Value for Ipv4Net {
         vec![text_form(&format!("^(22[4-9]|23[0-9])([.]{byte}){{3}}/([4-9]|[12][0-9]|3[0-2])$"))]
     }
     fn read(text: &str) -> Result<Self, Fault> {
-        let range: Self = text.parse().map_err(|_| Fault::Type)?;
-        if range.network().is_multicast() && range.broadcast().is_multicast() { Ok(range) } else { Err(Fault::Type) }
+        groups(text).ok_or(Fault::Type)
     }
 }
 

@@ -65,14 +65,25 @@ impl Conf {
         self.given.text(key)
     }
 
+    /// The same with nothing set.
+    pub fn bare(&self) -> Self {
+        Self::new(self.given.clone())
+    }
+
     /// Every global key.
     pub fn global(&self) -> Set {
+        let mut all = self.wished();
+        // What is served is told by who serves it, whatever was set.
+        all.take_over(&self.given.flags());
+        all
+    }
+
+    /// Every global key as it was set, also where it is otherwise.
+    pub fn wished(&self) -> Set {
         let mut all = Set::defaults(global::KEYS);
         all.take_over(&self.given);
         all.take_over(&self.global);
         all.translate();
-        // What is served is told by who serves it, whatever was set.
-        all.take_over(&self.given.flags());
         all
     }
 

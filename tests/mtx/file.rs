@@ -151,6 +151,46 @@ multicastRTCPPort: 9001
     service.stop().await;
 }
 
+#[tokio::test]
+async fn the_log_says_once_of_each_key_that_does_nothing() {
+    let (folder, config) = configured("camera: { test_pattern: never }");
+    let mediamtx = folder.path().join("mediamtx.yml");
+    let text = "
+logLevel: info
+readBufferCount: 1024
+hls: yes
+api: yes
+playback: no
+rtspAddress: 127.0.0.1:0
+readTimeout: 20s
+paths:
+  cam: {maxReaders: 3, rpiCameraFPS: 10}
+  other: {rpiCameraFPS: 20, rtspRangeType: npt}
+";
+    fs::write(&mediamtx, text).unwrap();
+    let with = format!("api_port: 0, config_file: {}", mediamtx.display());
+    let yaml = fs::read_to_string(&config).unwrap();
+    fs::write(&config, yaml.replace("api_port: 0", &with)).unwrap();
+    let mut service = Process::start(&config, "human");
+    let line = service.line("MediaMTX-compatible api at http://").await;
+    let api = after(&line, "at http://").parse().unwrap();
+    service.line("rtspRangeType").await;
+    for body in [r#"{"writeQueueSize": 2048, "dumpPackets": true}"#, r#"{"rtspAddress": ":1"}"#] {
+        assert_eq!(curl(api, "PATCH", "/config/global/patch", body, &[]).await.status, 200);
+    }
+    let (status, log) = service.terminate_with_log().await;
+    assert!(status.success());
+    let told = |words: &str| {
+        let lines = log.iter().filter(|line| line.contains(words));
+        let keys = lines.filter_map(|line| line.split("key=\"").nth(1)?.split('"').next());
+        keys.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let idle = told("does nothing here");
+    assert_eq!(idle, ["writeQueueSize", "hls", "rpiCameraFPS", "rtspRangeType", "dumpPackets"], "{log:#?}");
+    assert_eq!(told("counts when the service starts"), ["rtspAddress"], "{log:#?}");
+    assert!(log.iter().any(|line| line.contains("playback is not served: mediamtx.yml says so")), "{log:#?}");
+}
+
 /// What the service says that ends at once.
 async fn run_with(file: &Path, mediamtx: &Path) -> String {
     let arguments = ["--config", &file.display().to_string(), "--mediamtx-config", &mediamtx.display().to_string()]

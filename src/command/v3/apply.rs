@@ -67,6 +67,22 @@ const GLOBAL_KEYS: [&str; 18] = [
     "readTimeout",
 ];
 
+/// Global keys that say where the service listens, and how. They count when it starts.
+const LISTENING: [&str; 12] = [
+    "api",
+    "apiAddress",
+    "metrics",
+    "metricsAddress",
+    "playback",
+    "playbackAddress",
+    "rtspTransports",
+    "rtspAddress",
+    "rtspsAddress",
+    "multicastIPRange",
+    "multicastRTPPort",
+    "multicastRTCPPort",
+];
+
 /// What a path of its own needs to stream.
 #[derive(Debug, PartialEq)]
 enum Served {
@@ -320,40 +336,27 @@ fn request(gateway: &Gateway, path: &Set, folder: Option<OwnFolder>) -> Recordin
     }
 }
 
-/// Global keys that say where the service listens, and how.
-const LISTENING: [&str; 12] = [
-    "api",
-    "apiAddress",
-    "metrics",
-    "metricsAddress",
-    "playback",
-    "playbackAddress",
-    "rtspTransports",
-    "rtspAddress",
-    "rtspsAddress",
-    "multicastIPRange",
-    "multicastRTPPort",
-    "multicastRTCPPort",
-];
-
-/// Says once of each key that was set and does nothing.
-pub(super) fn tell_unused(gateway: &Gateway, before: &Conf, after: &Conf) {
+/// Says once of each key that was set and does nothing. Without a `before` the service starts with what is set.
+pub(super) fn tell_unused(gateway: &Gateway, before: Option<&Conf>, after: &Conf) {
+    let (starts, bare) = (before.is_none(), after.bare());
+    let before = before.unwrap_or(&bare);
     let mut told = gateway.engine.told.lock().unwrap_or_else(PoisonError::into_inner);
     let mut tell = |before: &Set, after: &Set, used: &[&str]| {
         // Of what has an old name it is said by the new one, if that does nothing.
         let idle = |key: &&str| !key.starts_with("runOn") && !used.contains(key) && !after.is_former(key);
         for key in after.names().filter(idle).filter(|key| before.get(key) != after.get(key)) {
-            if !told.insert(key.to_owned()) {
+            let waits = LISTENING.contains(&key);
+            if (waits && starts) || !told.insert(key.to_owned()) {
                 continue;
             }
-            if LISTENING.contains(&key) {
+            if waits {
                 tracing::warn!(key, "kept and shown; it counts when the service starts, where mediamtx.yml says it");
             } else {
-                tracing::warn!(key, "set over the control API; it is kept and shown, and does nothing here");
+                tracing::warn!(key, "it is set, kept and shown, and does nothing here");
             }
         }
     };
-    tell(&before.global(), &after.global(), &GLOBAL_KEYS);
+    tell(&before.wished(), &after.wished(), &GLOBAL_KEYS);
     tell(&before.path_defaults(), &after.path_defaults(), &PATH_KEYS);
     let defaults = after.path_defaults();
     for (name, path) in after.paths() {

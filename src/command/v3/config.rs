@@ -106,7 +106,7 @@ pub(super) async fn change(
         supported(&after).map_err(Refusal::Invalid)?;
         apply::check(&gateway, &before, &after)?;
         gateway.engine.put(after.clone());
-        apply::tell_unused(&gateway, &before, &after);
+        apply::tell_unused(&gateway, Some(&before), &after);
         matched::changed(&gateway, &before, &after).await;
         apply::reconcile(&gateway).await;
         if kept::said(&before) != kept::said(&after) {

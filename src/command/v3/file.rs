@@ -66,6 +66,7 @@ pub async fn keep(gateway: Arc<Gateway>) {
     let mut tick = tokio::time::interval(LOOK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut seen = look(&gateway).await;
+    apply::tell_unused(&gateway, None, &gateway.engine.conf());
     settle(&gateway).await;
     loop {
         let settled = |name: &str| {

@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use sha2::{Digest, Sha256};
 use url::Url;
 
 use crate::error::{Error, Result};
@@ -57,9 +58,44 @@ impl RtspUrl {
         self.0.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']')
     }
 
+    /// Whether it is `rtsps://…`.
+    pub fn is_inside_tls(&self) -> bool {
+        self.0.scheme() == "rtsps"
+    }
+
     /// The port, where none is written that of the scheme.
     pub fn port(&self) -> u16 {
-        self.0.port().unwrap_or(if self.0.scheme() == "rtsps" { 322 } else { 554 })
+        self.0.port().unwrap_or(if self.is_inside_tls() { 322 } else { 554 })
+    }
+}
+
+/// The SHA-256 of a certificate, by which one is known that nobody else vouches for.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Fingerprint(String);
+
+impl Fingerprint {
+    /// As people write it: hexadecimal, in any case, with colons or without. What is none fits no certificate. None:
+    /// nothing is written.
+    pub fn written(text: &str) -> Option<Self> {
+        let text = text.replace(':', "").to_ascii_lowercase();
+        (!text.is_empty()).then_some(Self(text))
+    }
+
+    /// Of a certificate in DER.
+    pub fn of(certificate: &[u8]) -> Self {
+        Self(Sha256::digest(certificate).iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -143,6 +179,15 @@ mod tests {
             assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
         }
         assert!(RtspUrl::parse(&format!("rtsp://cam/{}", "x".repeat(LONGEST))).is_err());
+    }
+
+    #[test]
+    fn a_fingerprint_is_the_same_however_it_is_written() {
+        let of = Fingerprint::of(b"abc");
+        assert_eq!(of.to_string(), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        let colons = "BA:78:16:BF:8F:01:CF:EA:41:41:40:DE:5D:AE:22:23:B0:03:61:A3:96:17:7A:9C:B4:10:FF:61:F2:00:15:AD";
+        assert_eq!((Fingerprint::written(colons), Fingerprint::written("")), (Some(of.clone()), None));
+        assert_ne!(Fingerprint::written("ba78"), Some(of));
     }
 
     #[test]

@@ -18,7 +18,10 @@ async fn spacious() -> Service {
     app::raise_file_limit();
     let (folder, file) = support::configured(SMALL);
     let text = std::fs::read_to_string(&file).unwrap();
-    let text = text.replace("port: 0 }\nsecurity", "port: 0, max_connections: 2000, write_timeout: 2s }\nsecurity");
+    let text = text.replace(
+        "port: 0 }\nsecurity",
+        "port: 0, max_connections: 2000, write_timeout: 2s, ping_interval: 10m }\nsecurity",
+    );
     let text = text.replace("requests_per_minute", "max_connections: 2000, requests_per_minute");
     std::fs::write(&file, text).unwrap();
     Service::start_in(folder, file).await

@@ -105,6 +105,9 @@ async fn people_read_tables_and_a_field_a_line() {
     assert_eq!(desk.text(&["files", "snapshots", "--offset", "1"]).await, "none\n");
     has(&desk.text(&["delete", "snapshots", "one.jpg"]).await, &["filename: one.jpg"]);
     assert_eq!(desk.text(&["call", "ping"]).await, "pong\n");
+    // A list is in it, and is not all of it.
+    let policy = r#"{"policy_type": "manual", "enabled": false}"#;
+    has(&desk.text(&["call", "set_retention_policy", policy]).await, &["policy_type: manual", "cameras: "]);
     desk.service.stop().await;
 }
 

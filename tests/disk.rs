@@ -22,6 +22,9 @@ use tokio::{sync::watch, time::timeout};
 
 const AUTO: &str = "recording: { auto_record: true, pre_roll: 0s }\nencoder: { gop: 1s }\n";
 
+/// Frames wait for the reader that counts them while the machine is busy.
+const PATIENT: &str = "fps: 30, ring: { gops: 20 }";
+
 /// A service that records camera0 by itself, into `folder`/recordings.
 struct Recorded {
     service: Service,
@@ -39,7 +42,7 @@ impl Recorded {
             "mediamtx: {{ host: 127.0.0.1, rtsp_port: 0, api_enabled: false, metrics_enabled: false, playback_enabled: false, recordings_path: {} }}\n",
             recordings.display()
         );
-        let service = Service::start(&format!("{SMALL}{AUTO}{media}{extra}")).await;
+        let service = Service::start(&format!("{}{AUTO}{media}{extra}", SMALL.replace("fps: 30", PATIENT))).await;
         let mut client = service.client("operator").await;
         service.plug(&Camera::usb(0, "1", Some("C0FFEE"))).await;
         let started = update(&mut client, "STARTED").await;

@@ -191,7 +191,8 @@ async fn a_password_is_in_no_log_and_no_reply_but_an_admins() {
     let mut told =
         vec![add(&mut operator, &good, "good").await.unwrap(), add(&mut operator, &bad, "bad").await.unwrap()];
     process.line("/good").await;
-    operator.notification("camera_status_update", update("bad", "ERROR")).await;
+    let failed = operator.notification("camera_status_update", update("bad", "ERROR")).await;
+    assert_eq!((&failed["resolution"], &failed["fps"]), (&json!(""), &json!(0)), "nothing was seen of it: {failed}");
     for method in ["get_external_streams", "get_streams"] {
         told.push(operator.call(method, json!({})).await.unwrap());
     }

@@ -41,7 +41,7 @@ const CRATES: &[(&[&str], &[&str])] = &[
     (&["tokio_rustls"], &["api", "cli"]),
     (&["udev", "v4l2r"], &["device"]),
     (&["ureq"], &["command"]),
-    (&["nix"], &["cli"]),
+    (&["nix"], &["cli", "output"]),
     (&["x509_parser"], &["api"]),
 ];
 

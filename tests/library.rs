@@ -87,7 +87,8 @@ async fn a_recording_says_how_long_it_is_and_when_it_began() {
         }
         let growing = client.call("get_recording_info", file.clone()).await.unwrap();
         assert_eq!((&growing["recording"], &growing["device"]), (&json!(true), &json!("camera0")), "{growing}");
-        assert!(growing["duration"].as_u64() <= Some(4), "{growing}");
+        let most = before.elapsed().unwrap().as_secs() + 2;
+        assert!(growing["duration"].as_u64() <= Some(most), "not over {most}: {growing}");
         let newest = client.call("list_recordings", json!({ "limit": 1 })).await.unwrap();
         assert_eq!(
             (&newest["files"][0]["filename"], &newest["files"][0]["recording"]),

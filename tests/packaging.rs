@@ -217,6 +217,17 @@ fn the_package_asks_for_everything_that_the_tests_run_with() {
 }
 
 #[test]
+fn the_package_has_the_examples_that_the_guides_copy() {
+    const EXAMPLES: &str = "/usr/share/doc/camera-service/examples/";
+    assert_eq!(packaged("camera-service.examples"), "config/*.yaml\n");
+    for board in ["jetson", "raspberry-pi"] {
+        let guide = read(&format!("docs/first-steps-{board}.md"));
+        assert!(guide.contains(&format!("sudo cp {EXAMPLES}{board}.yaml {CONFFILE}")), "{board}");
+        assert!(!read(&format!("config/{board}.yaml")).is_empty());
+    }
+}
+
+#[test]
 fn the_package_has_the_version_of_the_binary() {
     let changelog = packaged("changelog");
     assert!(changelog.starts_with(&format!("camera-service ({}-", env!("CARGO_PKG_VERSION"))), "{changelog}");

@@ -28,7 +28,7 @@ use camera_service::{
 use gst::prelude::*;
 use support::{
     PATIENCE,
-    peers::{assert_is_part, decode, ffprobe, pictures, run},
+    peers::{assert_is_part, decode, ffprobe, is_unknown, pictures, run},
 };
 use tokio::{
     process::{Child, Command},
@@ -41,6 +41,18 @@ const H264: &[&str] =
 /// RTP has no room for Huffman tables of the encoder's own (RFC 2435).
 const JPEG: &[&str] = &["-c:v", "mjpeg", "-huffman", "default", "-pix_fmt", "yuvj420p"];
 
+/// As recordings are made where nothing is said of them.
+const RECORDING: RecordingRequest = RecordingRequest {
+    format: RecordingFormat::Fmp4,
+    limit: None,
+    pre_roll: None,
+    cut_after: None,
+    cut_at: None,
+    part: None,
+    folder: None,
+    only_while_streaming: false,
+};
+
 /// Lets everybody in.
 struct Anybody;
 
@@ -49,7 +61,11 @@ impl Host for Anybody {
         Admission::Granted
     }
 
-    fn missing(&self, _: &str, _: bool) -> Visit {
+    fn patience(&self) -> Duration {
+        PATIENCE
+    }
+
+    fn missing(&self, _: &str, _: Option<&str>) -> Visit {
         Visit::Asked
     }
 }
@@ -188,25 +204,20 @@ async fn what_ffmpeg_publishes_is_read_pictured_and_recorded_until_it_leaves() {
         let taken = gateway.paths.snapshot("cam", picture, Caption::default(), None).await.unwrap();
         assert_eq!((taken.picture.width, taken.picture.height), (320, 240));
 
-        let recording = RecordingRequest {
-            format: RecordingFormat::Fmp4,
-            limit: None,
-            pre_roll: None,
-            cut_after: None,
-            cut_at: None,
-            part: None,
-            folder: None,
-        };
-        gateway.paths.start_recording("cam", recording).await.unwrap();
+        gateway.paths.start_recording("cam", RECORDING).await.unwrap();
         gateway.frames("cam", 45).await;
         let stopped = gateway.paths.stop_recording("cam").await.unwrap();
         decode(&gateway.folder.path().join(&stopped.filename)).await.unwrap();
 
+        if transport == "tcp" {
+            let sessions = gateway.paths.rtsp().sessions();
+            let traffic = sessions.iter().map(|session| session.traffic).find(|traffic| traffic.packets_received > 0);
+            assert_eq!(traffic.map(|traffic| (traffic.lost, traffic.in_error)), Some((0, 0)), "{sessions:?}");
+        }
         publisher.kill().await.unwrap();
         gateway.status("cam", |status| status.stream.is_none()).await;
         assert!(gateway.paths.publisher("cam").unwrap().is_none());
-        let gone = ffprobe(&gateway.url("cam"), &["-rtsp_transport", "tcp"]).await.unwrap_err();
-        assert!(gone.contains("404"), "{gone}");
+        is_unknown(&gateway.url("cam")).await;
     }
     gateway.paths.close().await;
 }
@@ -307,21 +318,13 @@ async fn a_film_with_b_frames_is_read_pictured_and_recorded_as_it_is() {
 
         let what = format!("{format:?} with {b_frames} B-frames");
         let publisher = gateway.publish_file("cam", &film);
-        // ffmpeg sends at once what was due while it connected. It takes two seconds until that moves no time any more.
-        gateway.frames("cam", 75).await;
+        // A whole group of pictures.
+        gateway.frames("cam", 45).await;
         let stream = gateway.streaming("cam").await.stream.unwrap();
         let moved = stream.newest_gop().iter().any(|frame| frame.shown != frame.pts);
         assert_eq!(moved, b_frames != "0", "{what}");
         let before = gateway.paths.status("cam").unwrap().counters.dropped();
-        let request = RecordingRequest {
-            format,
-            limit: None,
-            pre_roll: None,
-            cut_after: None,
-            cut_at: None,
-            part: None,
-            folder: None,
-        };
+        let request = RecordingRequest { format, ..RECORDING };
         gateway.paths.start_recording("cam", request).await.unwrap();
         let mut read = pictures(&gateway.url("cam"), &["-rtsp_transport", "tcp"], 45).await.unwrap();
         // ffmpeg makes up the times of the first, while it learns how far pictures are moved.

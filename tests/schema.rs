@@ -29,6 +29,14 @@ fn configurations() -> Vec<(String, String)> {
 }
 
 #[test]
+fn who_stops_reading_hears_no_complaint() {
+    let line = format!("{} schema | head -1", env!("CARGO_BIN_EXE_camera-service"));
+    let read = Command::new("sh").args(["-c", &line]).output().unwrap();
+    let (printed, complaint) = (String::from_utf8_lossy(&read.stdout), String::from_utf8_lossy(&read.stderr));
+    assert_eq!((printed.trim(), complaint.as_ref()), ("{", ""));
+}
+
+#[test]
 fn the_published_schema_is_the_codes() {
     let published = fs::read_to_string(root().join("config/camera-service.schema.json")).unwrap();
     let printed = Command::new(env!("CARGO_BIN_EXE_camera-service")).arg("schema").output().unwrap();

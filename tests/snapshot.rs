@@ -56,8 +56,8 @@ async fn a_picture_is_handed_out_to_who_may_see_the_stream() {
     let captured = answer.header("x-captured");
     let captured =
         time::OffsetDateTime::parse(captured, &time::format_description::well_known::Rfc3339).expect("a time");
-    // Stamped when its capture began, an interval before it is there.
-    assert!(captured > before - time::Duration::seconds(1), "{captured} was before {before}");
+    // Stamped when its capture began, an interval before it is there; more on a busy machine.
+    assert!(captured > before - time::Duration::seconds(10), "{captured} was before {before}");
 
     for (query, right, media_type) in [
         ("?width=320", "mjpeg 320x180", "image/jpeg"),
@@ -121,7 +121,7 @@ camera: { test_pattern: never, auto_start_streams: false }
 streams: { width: 640, height: 360, fps: 30, close_after: 1h }
 ";
 
-/// A camera that makes H.264 itself, two frames a second, in a service that takes long to encode a picture: whoever asks
+/// A camera that makes H.264 itself, a frame every two seconds, in a service that takes long to encode a picture: whoever asks
 /// at the same time does meet, and the newest frame stays it for a while.
 async fn slow(service: &Service) {
     let folder = service.folder.path().join("pipelines");
@@ -130,10 +130,10 @@ async fn slow(service: &Service) {
     let encode = fs::read_to_string(own).unwrap().replace("videoscale !", "identity sleep-time=300000 ! videoscale !");
     fs::write(folder.join("output/snapshot-encode-jpeg.launch"), encode).unwrap();
     let source = folder.join("source/h264.launch");
-    let camera = fs::read_to_string(&source).unwrap().replace("framerate=30/1", "framerate=2/1");
+    let camera = fs::read_to_string(&source).unwrap().replace("framerate=30/1", "framerate=1/2");
     fs::write(source, camera).unwrap();
     let mut camera = Camera::usb(0, "1", Some("C0FFEE")).giving(*b"H264");
-    camera.capture.modes[0].rate = Rate::per_second(2);
+    camera.capture.modes[0].rate = Rate { frames: 1, seconds: 2 };
     service.plug(&camera).await;
     service.path("camera0", |status| status.phase == Phase::Idle).await;
 }
@@ -198,16 +198,26 @@ async fn what_is_encoded_here_is_not_decoded_for_a_picture_and_files_have_a_capt
     service.plug(&Camera::usb(4, "3", Some("F00D")).giving(*b"H264")).await;
     let mut client = service.client("operator").await;
     let mut admin = service.client("admin").await;
-    for (camera, now) in [
-        ("camera0", json!({ "given": 1, "caught": 1, "decoded": 0, "encoded": 1, "refused": 0 })),
-        ("camera1", json!({ "given": 2, "caught": 2, "decoded": 0, "encoded": 1, "refused": 0 })),
-        ("camera2", json!({ "given": 3, "caught": 2, "decoded": 1, "encoded": 2, "refused": 0 })),
-    ] {
-        service.streaming(camera).await;
-        let taken = client.call("take_snapshot", json!({ "device": camera, "filename": camera })).await.unwrap();
-        assert_eq!((&taken["width"], &taken["height"]), (&json!(640), &json!(360)));
+    let mut counted = async || {
         let metrics = admin.call("get_metrics", json!({})).await.unwrap();
-        assert_eq!(metrics["snapshot_metrics"], now, "{camera}");
+        ["given", "caught", "decoded", "encoded"].map(|name| metrics["snapshot_metrics"][name].as_u64().unwrap())
+    };
+    for (camera, counts) in [("camera0", [1, 1, 0, 1]), ("camera1", [1, 1, 0, 0]), ("camera2", [1, 0, 1, 1])] {
+        service.streaming(camera).await;
+        let mut attempts = 0..;
+        let taken = loop {
+            let before = counted().await;
+            let name = format!("{camera}-{}", attempts.next().unwrap());
+            let taken = client.call("take_snapshot", json!({ "device": camera, "filename": name })).await.unwrap();
+            let after = counted().await;
+            let now: [u64; 4] = std::array::from_fn(|at| after[at] - before[at]);
+            if now == counts {
+                break taken;
+            }
+            // No picture passes within a quarter of a second on a machine that is busy for a moment.
+            assert!(now == [1, 0, 1, 1] && attempts.start < 20, "{camera}: {now:?}");
+        };
+        assert_eq!((&taken["width"], &taken["height"]), (&json!(640), &json!(360)));
         let file = service.folder.path().join("state/snapshots").join(taken["filename"].as_str().unwrap());
         let exif = run("exiv2", &["-q", "-Pkt", "pr", file.to_str().unwrap()]).await.unwrap();
         let said = |key: &str| {

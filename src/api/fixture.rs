@@ -153,7 +153,7 @@ impl Served {
             clients,
             credentials: Credentials::new(Tokens::new(&secret), Keys::load(&keys_in(&folder))),
             rtsp: rtsp_address,
-            defaults: Defaults {
+            defaults: std::sync::Mutex::new(Defaults {
                 snapshot: SnapshotRequest {
                     format: SnapshotFormat::Jpeg,
                     quality: 90,
@@ -168,10 +168,11 @@ impl Served {
                     cut_at: None,
                     part: None,
                     folder: None,
+                    only_while_streaming: false,
                 },
-            },
+                warn_percent: 100,
+            }),
             document: rpc::document("ws://localhost").unwrap(),
-            warn_percent: 100,
             started: Instant::now(),
             stopping,
             all_told: CancellationToken::new(),

@@ -10,8 +10,35 @@ use crate::{
     command::v3,
     config::{self, Config},
     error::Result,
-    mtx::{Environment, Set},
+    mtx::{self, Environment, Set},
 };
+
+/// This service's own keys of ports, and those that count in their place where somebody says them.
+const KEYS: [(&str, &str); 5] = [
+    ("mediamtx.rtsp_port", "rtspAddress"),
+    ("mediamtx.rtsps_port", "rtspsAddress"),
+    ("mediamtx.api_port", "apiAddress"),
+    ("mediamtx.metrics_port", "metricsAddress"),
+    ("mediamtx.playback_port", "playbackAddress"),
+];
+
+/// What decides about the port that is `key` of this service's own configuration, for people: that key, a variable of this
+/// environment, or a key of MediaMTX's configuration file. Blocks on the disk.
+pub fn decides(key: &str, config: &Config, environment: Environment) -> String {
+    let own = || key.to_owned();
+    let Some((_, theirs)) = KEYS.into_iter().find(|(own, _)| *own == key) else { return own() };
+    let allowed = settings::allowed(config, environment);
+    // What cannot be read does not count.
+    if v3::said(&allowed).map_or(true, |said| said.text(theirs).is_empty()) {
+        return own();
+    }
+    let variable = mtx::variable(theirs);
+    match &allowed.file {
+        _ if allowed.environment.contains_key(&variable) => variable,
+        Some(file) => format!("{theirs} in {}", file.display()),
+        None => own(),
+    }
+}
 
 /// The configuration as it is served in this environment. Blocks on the disk, and on the resolver where an address has a name.
 /// Errors: `mediamtx.config_file` cannot be read, or names an address that is none.

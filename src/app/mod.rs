@@ -3,7 +3,7 @@
 use std::{
     net::SocketAddr,
     path::Path,
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -20,7 +20,7 @@ use crate::{
     api,
     camera::{Cameras, Remembered, identity::Identities, registry::Registry},
     command::{Clients, Contents, Credentials, Gateway, Indexes, Rates, keys, retention::Retention, token, v3},
-    config::Config,
+    config::{Config, Loaded, LogLevel},
     device::{DeviceEvent, monitor},
     error::{Error, Kind, Result},
     external,
@@ -33,15 +33,17 @@ use crate::{
 mod listening;
 mod needs;
 mod ports;
+mod reload;
 mod settings;
 
-pub use listening::as_served;
+pub use listening::{as_served, decides};
 pub use needs::{
     Listener, api_keys_file, check_certificates, check_mediamtx, encoders, has_secret, listeners, make_token,
     try_to_listen,
 };
 
 use ports::{bind, local};
+pub use reload::Source;
 
 /// Device events on their way from udev's thread. That thread waits when it is full; the kernel's own queue is behind it,
 /// and an overflow there means enumerating again.
@@ -76,6 +78,7 @@ pub struct App {
     indexes: Indexes,
     camera_task: JoinHandle<()>,
     servers: JoinHandle<()>,
+    gateway: Arc<Gateway>,
     stopping: CancellationToken,
     control_address: SocketAddr,
     health_address: SocketAddr,
@@ -148,9 +151,8 @@ impl App {
             clients: Clients::new(config.server.max_connections, config.security.rate_limiting.max_connections),
             credentials: Credentials::new(token::Tokens::new(&hands.secret), hands.keys),
             rtsp: settings::rtsp_address(&config, hands.rtsp.port()),
-            defaults: settings::defaults(&config),
+            defaults: Mutex::new(settings::defaults(&config)),
             document: api::rpc::document(&settings::control_url(&config, control_address.port()))?,
-            warn_percent: config.storage.warn_percent,
             started,
             stopping: stopping.clone(),
             all_told: CancellationToken::new(),
@@ -175,7 +177,7 @@ impl App {
         };
         let gateway = Arc::new(gateway);
         paths.accept_publishers(Arc::new(v3::Porter::new(&gateway)));
-        let servers = tokio::spawn(api::serve(listeners, settings, gateway));
+        let servers = tokio::spawn(api::serve(listeners, settings, Arc::clone(&gateway)));
         let (rtsp, monitor) = (hands.rtsp, None);
         Ok(Self {
             cameras,
@@ -186,6 +188,7 @@ impl App {
             indexes,
             camera_task,
             servers,
+            gateway,
             stopping,
             control_address,
             health_address,
@@ -193,6 +196,13 @@ impl App {
             rtsps_address,
             grace,
         })
+    }
+
+    /// Looks at the configuration file from now on and goes by its changes, until the service stops. `loaded` is what the
+    /// service was started with; `log_level` sets the level of the log.
+    pub fn follow(&self, source: Source, loaded: Loaded, log_level: impl Fn(LogLevel) + Send + Sync + 'static) {
+        let reload = reload::Reload::new(source, loaded, Arc::clone(&self.gateway), Box::new(log_level));
+        tokio::spawn(self.stopping.clone().run_until_cancelled_owned(reload.keep()));
     }
 
     /// Runs until SIGTERM or SIGINT, then drains. A second signal ends the process at once.

@@ -82,7 +82,7 @@ pub(super) fn environment() -> Environment {
     let text = |text: OsString| text.into_string().ok();
     // What is no text stands for no key.
     let variables = std::env::vars_os().filter_map(|(name, value)| Some((text(name)?, text(value)?)));
-    variables.filter(|(name, _)| name.starts_with("MTX_")).collect()
+    variables.filter(|(name, _)| name.starts_with("MTX_") || name.starts_with("RTSP_")).collect()
 }
 
 pub(super) fn allowed(config: &Config, environment: Environment) -> v3::Allowed {
@@ -273,6 +273,7 @@ pub(super) fn defaults(config: &Config) -> Defaults {
             max_height: some(snapshots.max_height),
         },
         recording: recording(config),
+        warn_percent: config.storage.warn_percent,
     }
 }
 
@@ -286,6 +287,7 @@ fn recording(config: &Config) -> RecordingRequest {
         cut_at: Some(recording.max_segment_size.0).filter(|bytes| *bytes > 0),
         part: None,
         folder: None,
+        only_while_streaming: false,
     }
 }
 
@@ -331,7 +333,7 @@ fn wanted(config: &Config) -> Wanted {
     }
 }
 
-fn path(config: &Config) -> PathSettings {
+pub(super) fn path(config: &Config) -> PathSettings {
     let streams = &config.streams;
     PathSettings {
         publishing: Publishing::Never,

@@ -10,12 +10,13 @@ use std::{
 };
 
 use tokio::{
-    sync::{broadcast, mpsc},
+    sync::{broadcast, mpsc, oneshot},
     task::JoinHandle,
 };
 
 use super::{
     controls::Desks,
+    identity::Pin,
     listening::{ControlChange, Ears},
     registry::{CameraRecord, CameraState, Registry},
     remembered::Remembered,
@@ -111,7 +112,7 @@ pub struct CameraStatus {
     pub capture: Option<Capture>,
 }
 
-/// A camera's [`Connection`] is another than before.
+/// A camera's [`Connection`], or its name, is another than before.
 #[derive(Clone, Debug)]
 pub struct CameraEvent {
     /// The camera as it is now.
@@ -125,7 +126,8 @@ pub struct Cameras(pub(super) Arc<Inner>);
 pub(super) struct Inner {
     registry: Mutex<Registry>,
     pub(super) paths: Paths,
-    pub(super) offer: Offer,
+    offer: Mutex<Arc<Offer>>,
+    changes: mpsc::Sender<Changed>,
     pub(super) events: broadcast::Sender<CameraEvent>,
     /// Whether somebody tells of devices still.
     pub(super) watching: AtomicBool,
@@ -133,6 +135,14 @@ pub(super) struct Inner {
     pub(super) ears: Ears,
     pub(super) control_changes: broadcast::Sender<ControlChange>,
     pub(super) remembered: Remembered,
+}
+
+/// Another configuration of the cameras.
+pub(super) struct Changed {
+    pub offer: Offer,
+    pub pins: Vec<Pin>,
+    /// Told when all of it is done.
+    pub done: oneshot::Sender<()>,
 }
 
 impl Cameras {
@@ -145,10 +155,12 @@ impl Cameras {
         devices: mpsc::Receiver<DeviceEvent>,
     ) -> (Self, JoinHandle<()>) {
         let (events, _) = broadcast::channel(EVENTS);
+        let (changes, changed) = mpsc::channel(1);
         let cameras = Self(Arc::new(Inner {
             registry: Mutex::new(registry),
             paths,
-            offer,
+            offer: Mutex::new(Arc::new(offer)),
+            changes,
             events,
             watching: AtomicBool::new(true),
             desks: Desks::default(),
@@ -156,8 +168,26 @@ impl Cameras {
             control_changes: broadcast::Sender::new(EVENTS),
             remembered,
         }));
-        let task = tokio::spawn(watch::run(cameras.clone(), devices));
+        let task = tokio::spawn(watch::run(cameras.clone(), devices, changed));
         (cameras, task)
+    }
+
+    /// Offers cameras otherwise from now on. Who is who is found anew; a camera whose stream stays as it is is not disturbed.
+    /// Returns when it is done.
+    pub async fn follow(&self, offer: Offer, pins: Vec<Pin>) {
+        let (done, is_done) = oneshot::channel();
+        // Fails only when the cameras' task has ended, with the service.
+        if self.0.changes.send(Changed { offer, pins, done }).await.is_ok() {
+            let _ = is_done.await;
+        }
+    }
+
+    pub(super) fn offer(&self) -> Arc<Offer> {
+        Arc::clone(&self.0.offer.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn set_offer(&self, offer: Offer) {
+        *self.0.offer.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(offer);
     }
 
     /// Whether cameras that are plugged in are noticed: somebody tells of devices.
@@ -216,7 +246,7 @@ impl Cameras {
     }
 
     fn test_pattern_due(&self, records: &[CameraRecord]) -> bool {
-        match self.0.offer.test_pattern {
+        match self.offer().test_pattern {
             TestPattern::Auto => records.iter().all(|record| matches!(record.state, CameraState::Absent)),
             TestPattern::Always => true,
             TestPattern::Never => false,
@@ -232,7 +262,7 @@ impl Cameras {
                 (self.streaming_trouble(&device).map_or(Connection::Connected, Connection::Error), *pin)
             }
         };
-        let configured = pin.and_then(|entry| self.0.offer.pinned.get(entry)?.name.clone());
+        let configured = pin.and_then(|entry| self.offer().pinned.get(entry)?.name.clone());
         let name = configured.unwrap_or_else(|| record.name.clone());
         CameraStatus { device, name, connection, hardware: record.device.clone(), capture: record.capture.clone() }
     }

@@ -92,7 +92,8 @@ impl Cameras {
     /// Begins to set the controls of a camera that was plugged in to what the configuration says and what they were set to
     /// before. `None`: there is nothing to set.
     pub(super) fn restore_controls(&self, id: CameraId, device: &Device, pin: Option<usize>) -> Option<JoinHandle<()>> {
-        let policy = &self.0.offer.service(pin).controls;
+        let offer = self.offer();
+        let policy = &offer.service(pin).controls;
         let remembered = if policy.restore { self.0.remembered.of(id, &Marks::of(device)) } else { BTreeMap::new() };
         let mut values: BTreeMap<_, _> =
             remembered.into_iter().map(|(name, value)| (name, Kept::Value(value))).collect();
@@ -141,7 +142,7 @@ impl Cameras {
         let record = self.record(name.parse()?).ok_or_else(|| Error::not_found("camera", device))?;
         match (record.state, record.device) {
             (CameraState::Attached { pin }, Some(hardware)) => {
-                Ok((record.id, hardware, self.0.offer.service(pin).controls.restore))
+                Ok((record.id, hardware, self.offer().service(pin).controls.restore))
             }
             // Among others: its device cannot be told from another one.
             (CameraState::Troubled(reason), _) => Err(reason),

@@ -16,8 +16,8 @@ use std::{
 };
 
 use camera_service::{
-    app::{self, App, Signals},
-    command::Role,
+    app::{self, App, Signals, Source},
+    command::{Role, v3},
     config::{self, Config, Loaded},
     error::Error,
 };
@@ -134,6 +134,9 @@ impl From<RoleArgument> for Role {
 impl Cli {
     /// Does what was asked for.
     pub fn run(self) -> ExitCode {
+        if !matches!(self.command, None | Some(Command::Run)) {
+            end_with_the_reader();
+        }
         match &self.command {
             Some(Command::CheckConfig { file }) => check_config(file),
             Some(Command::Schema) => {
@@ -141,7 +144,7 @@ impl Cli {
                 ExitCode::SUCCESS
             }
             Some(Command::Doctor(doctor)) => doctor.run(self.config.as_deref(), self.mediamtx_config.as_deref()),
-            None | Some(Command::Run) => self.with_config(|config| self.serve(config)),
+            None | Some(Command::Run) => self.with_source(|source, loaded| self.serve(source, loaded)),
             Some(Command::ListCameras { json }) => report(list::run(*json)),
             Some(Command::Ctl(ctl)) => self.with_config(|config| ctl.run(&config)),
             Some(Command::Token { role, user, expires }) => self.with_config(|config| {
@@ -156,16 +159,21 @@ impl Cli {
     }
 
     fn with_config(&self, then: impl FnOnce(Config) -> ExitCode) -> ExitCode {
-        let default = Path::new(DEFAULT_CONFIG);
-        let file = self.config.as_deref().or_else(|| default.exists().then_some(default));
-        match Config::load(file, std::env::vars()) {
-            Ok(Loaded { mut config, warnings }) => {
-                for warning in warnings {
+        self.with_source(|_, loaded| then(loaded.config))
+    }
+
+    fn with_source(&self, then: impl FnOnce(Source, Loaded) -> ExitCode) -> ExitCode {
+        let mediamtx = self.mediamtx_config.clone();
+        let source = match &self.config {
+            Some(file) => Source::new(file, true, mediamtx),
+            None => Source::new(Path::new(DEFAULT_CONFIG), false, mediamtx),
+        };
+        match source.load() {
+            Ok(loaded) => {
+                for warning in &loaded.warnings {
                     eprintln!("{warning}");
                 }
-                let file = self.mediamtx_config.clone();
-                config.mediamtx.config_file = file.or(config.mediamtx.config_file);
-                then(config)
+                then(source, loaded)
             }
             Err(problems) => {
                 eprintln!("{problems}");
@@ -174,10 +182,11 @@ impl Cli {
         }
     }
 
-    fn serve(&self, config: Config) -> ExitCode {
-        if let Err(error) = logging::init(&config.logging, self.log_format.map(Into::into)) {
-            return report(Err(error));
-        }
+    fn serve(&self, source: Source, loaded: Loaded) -> ExitCode {
+        let log_level = match logging::init(&loaded.config.logging, self.log_format.map(Into::into)) {
+            Ok(log_level) => log_level,
+            Err(error) => return report(Err(error)),
+        };
         app::raise_file_limit();
         let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
             Ok(runtime) => runtime,
@@ -185,7 +194,8 @@ impl Cli {
         };
         let result = runtime.block_on(async {
             let signals = Signals::listen()?;
-            let app = App::start(config).await?;
+            let app = App::start(loaded.config.clone()).await?;
+            app.follow(source, loaded, log_level);
             app.run_until_told(signals).await
         });
         // A thread that a wedged driver holds must not hold the process too.
@@ -216,7 +226,15 @@ fn report(result: Result<(), Error>) -> ExitCode {
         Err(error) => {
             // One line, for the journal.
             eprintln!("camera-service: {}", error.chain());
-            ExitCode::FAILURE
+            if v3::is_wrong(&error) { ExitCode::from(EX_CONFIG) } else { ExitCode::FAILURE }
         }
     }
+}
+
+/// Ends the process when nobody reads any more what it prints (`camera-service ctl list | head -1`), as other commands do.
+/// Not the service: whoever hangs up must not end it.
+#[allow(unsafe_code, reason = "the standard library ignores this signal and has no way back")]
+fn end_with_the_reader() {
+    // SAFETY: no handler of ours runs; the system's own default takes the place of "ignored".
+    unsafe { nix::libc::signal(nix::libc::SIGPIPE, nix::libc::SIG_DFL) };
 }

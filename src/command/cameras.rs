@@ -78,6 +78,8 @@ impl View {
             let live = path.stream.as_ref().map(|stream| stream.format());
             live.or_else(|| path.plan.as_ref().map(|plan| plan.format))
         });
+        // Of an external stream nothing is known before its first frame.
+        let format = format.filter(|format| format.width > 0);
         Self {
             device: camera.device.clone(),
             status,

@@ -17,7 +17,7 @@ use crate::{
     config::{LONGEST_INTERVAL, LONGEST_SCAN},
     error::Result,
     external::{ExternalStream, Found, StreamKind, Wish},
-    path::{PathStatus, Phase},
+    path::Phase,
     rtsp_url::RtspUrl,
 };
 
@@ -196,11 +196,13 @@ pub enum Status {
 }
 
 impl Status {
-    fn of(path: Option<&PathStatus>) -> Self {
-        match path.map_or(Phase::Away, |path| path.phase) {
+    fn of(phase: Phase, troubled: bool) -> Self {
+        match phase {
             Phase::Streaming(_) => Self::Online,
-            Phase::Starting(_) if path.is_none_or(|path| path.trouble.is_none()) => Self::Connecting,
-            Phase::Starting(_) | Phase::Waiting { .. } | Phase::Wedged(_) => Self::Error,
+            // What has failed is being taken down, or tried again.
+            Phase::Starting(_) | Phase::Stopping(_) if troubled => Self::Error,
+            Phase::Starting(_) => Self::Connecting,
+            Phase::Waiting { .. } | Phase::Wedged(_) => Self::Error,
             Phase::Away | Phase::Idle | Phase::Stopping(_) | Phase::Closed => Self::Idle,
         }
     }
@@ -220,7 +222,7 @@ impl Command for List {
             External {
                 stream_url: caller.url(&stream.url),
                 stream_type: stream.kind.into(),
-                status: Status::of(path.as_ref()),
+                status: Status::of(path.as_ref().map_or(Phase::Away, |path| path.phase), trouble.is_some()),
                 ready: path.as_ref().is_some_and(|path| path.stream.is_some()),
                 rtsp_url: gateway.rtsp_url(caller, &stream.name),
                 readers: gateway.paths.readers(&stream.name).count,
@@ -377,5 +379,21 @@ impl Command for SetInterval {
             seconds => format!("streams are looked for every {seconds} s").into(),
         };
         Ok(IntervalSet { scan_interval: seconds, status: "UPDATED", message, timestamp: Timestamp(SystemTime::now()) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::RunId;
+
+    #[test]
+    fn what_has_failed_is_in_error_until_it_comes() {
+        let run = RunId::default();
+        for phase in [Phase::Stopping(run), Phase::Waiting { attempt: 1 }, Phase::Starting(run), Phase::Wedged(run)] {
+            assert_eq!(Status::of(phase, true), Status::Error, "{phase:?}");
+        }
+        assert_eq!(Status::of(Phase::Starting(run), false), Status::Connecting);
+        assert_eq!(Status::of(Phase::Stopping(run), false), Status::Idle, "nobody wants it any more");
     }
 }

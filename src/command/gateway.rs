@@ -56,12 +56,10 @@ pub struct Gateway {
     pub clients: Clients,
     /// Where RTSP is served.
     pub rtsp: RtspAddress,
-    /// What a caller gets who asks for nothing in particular.
-    pub defaults: Defaults,
+    /// What the configuration says that may change.
+    pub defaults: Mutex<Defaults>,
     /// What `rpc.discover` answers.
     pub document: Document,
-    /// Percent of the disk in use at which it counts as nearly full.
-    pub warn_percent: u8,
     /// When the service was started.
     pub started: Instant,
     /// Cancelled when the service is stopping.
@@ -101,13 +99,15 @@ pub struct RtspAddress {
     pub port: u16,
 }
 
-/// What a caller gets who asks for nothing in particular.
+/// What commands go by where a caller asks for nothing in particular.
 #[derive(Clone, Copy, Debug)]
 pub struct Defaults {
     /// A snapshot.
     pub snapshot: SnapshotRequest,
     /// A recording; its limit is also the longest a caller may ask for.
     pub recording: RecordingRequest,
+    /// Percent of the disk in use at which it counts as nearly full.
+    pub warn_percent: u8,
 }
 
 impl Indexes {
@@ -195,6 +195,16 @@ fn place(kind: Kind, folder: &Path, pattern: NamePattern, saved: PathBuf) -> Ind
 }
 
 impl Gateway {
+    /// What the configuration says now.
+    pub fn defaults(&self) -> Defaults {
+        *self.defaults.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The configuration says something else from now on.
+    pub fn set_defaults(&self, defaults: Defaults) {
+        *self.defaults.lock().unwrap_or_else(PoisonError::into_inner) = defaults;
+    }
+
     /// Where `caller` finds the stream called `name`.
     pub fn rtsp_url(&self, caller: &Caller, name: &str) -> String {
         let host = self.rtsp.host.as_deref().or(caller.host()).unwrap_or("localhost");

@@ -8,6 +8,7 @@ use super::{
     access::{Caller, Role},
     files::Kind,
     recordings::{Format, whole_seconds},
+    v3::Whose,
 };
 use crate::{error::Result, output::storage::FileName};
 
@@ -50,7 +51,7 @@ impl Command for GetRecording {
         let entry = gateway.contents.film(params.filename, caller, &index).await?;
         let (film, name) = (entry.film().flatten(), &entry.stored.name);
         Ok(RecordingInfo {
-            device: entry.device.as_deref().unwrap_or_default().to_owned(),
+            device: entry.device.as_deref().map(|device| Whose::new(gateway).shown(device)).unwrap_or_default(),
             file_size: entry.stored.size,
             duration: film.and_then(|film| film.duration).map(whole_seconds),
             created_time: Timestamp(entry.began()),
@@ -101,7 +102,7 @@ impl Command for GetSnapshot {
         let (stored, size) = gateway.contents.picture(params.filename, caller, folder).await?;
         let (name, pattern) = (stored.name.as_str(), &gateway.folders.pattern);
         Ok(SnapshotInfo {
-            device: pattern.device(name).unwrap_or_default().to_owned(),
+            device: pattern.device(name).map(|device| Whose::new(gateway).shown(device)).unwrap_or_default(),
             file_size: stored.size,
             created_time: Timestamp(pattern.time(name).unwrap_or(stored.modified)),
             width: size.map(|size| size.width),

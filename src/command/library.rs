@@ -1,6 +1,6 @@
 //! The recordings and snapshots there are: listing and deleting them.
 
-use std::{collections::BTreeMap, marker::PhantomData, path::Path, sync::Arc};
+use std::{marker::PhantomData, path::Path, sync::Arc};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,6 +12,7 @@ use super::{
     files::{self, Kind},
     info::OneFile,
     recordings::whole_seconds,
+    v3::Whose,
 };
 use crate::{
     error::{Error, Kind as Failure, Result},
@@ -105,14 +106,13 @@ pub struct File {
 }
 
 impl File {
-    fn new(kind: Kind, folder: &Path, entry: &Entry, names: &BTreeMap<String, String>, gateway: &Gateway) -> Self {
+    fn new(kind: Kind, folder: &Path, entry: &Entry, whose: &Whose, gateway: &Gateway) -> Self {
         let Stored { name, size, modified } = &entry.stored;
-        let device = entry.device.as_deref().unwrap_or_default();
         let name = name.as_str();
         let written = || gateway.folders.uses.is_written(&folder.join(name));
         Self {
             filename: name.to_owned(),
-            device: names.get(device).cloned().unwrap_or_else(|| device.to_owned()),
+            device: entry.device.as_deref().map(|device| whose.shown(device)).unwrap_or_default(),
             file_size: *size,
             modified_time: Timestamp(*modified),
             duration: entry.film().flatten().and_then(|film| film.duration).map(whole_seconds),
@@ -134,8 +134,9 @@ impl<L: Library> Command for List<L> {
 
     async fn run(params: ListParams, _: &Caller, gateway: &Gateway) -> Result<FileList> {
         let device = params.device.as_deref().map(|device| gateway.find(device)).transpose()?;
-        let pattern = &gateway.folders.pattern;
-        let device = device.map(|device| pattern.spelled(&device));
+        let whose = Whose::new(gateway);
+        let (device, or_device) = device.map(|device| whose.spellings(&device)).unzip();
+        let or_device: Option<String> = or_device.flatten();
         let Within(limit) = params.limit.unwrap_or(Within(USUAL_LIMIT));
         let Within(offset) = params.offset.unwrap_or(Within(0));
         let (indexes, order) = (gateway.indexes.of(L::KIND), params.order.unwrap_or_default());
@@ -143,6 +144,7 @@ impl<L: Library> Command for List<L> {
         let (files, total) = on_disk(move || {
             let query = Query {
                 device: device.as_deref(),
+                or_device: or_device.as_deref(),
                 oldest_first: order == Order::Oldest,
                 offset: offset as usize,
                 limit: limit as usize,
@@ -156,11 +158,8 @@ impl<L: Library> Command for List<L> {
                 gateway.contents.read_films(index, &here.collect::<Vec<_>>()).await;
             }
         }
-        // In a file's name a path's has only letters, digits and dashes.
-        let paths = gateway.paths.list().into_iter().map(|path| path.name);
-        let names: BTreeMap<_, _> = paths.map(|name| (pattern.spelled(&name), name)).collect();
         let file = |(place, entry): &(usize, Arc<Entry>)| {
-            File::new(L::KIND, &indexes[*place].place().folder, entry, &names, gateway)
+            File::new(L::KIND, &indexes[*place].place().folder, entry, &whose, gateway)
         };
         let files = files.iter().map(file);
         Ok(FileList { files: files.collect(), total, limit, offset })

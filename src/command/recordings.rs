@@ -98,7 +98,7 @@ impl Command for Start {
     async fn run(params: StartParams, _: &Caller, gateway: &Gateway) -> Result<Started> {
         let device = gateway.find(&params.device)?;
         let duration = params.duration.map(|Within(seconds)| seconds);
-        let configured = gateway.defaults.recording;
+        let configured = gateway.defaults().recording;
         let asked = duration.map(|seconds| Duration::from_secs(seconds.into()));
         let request = RecordingRequest {
             format: params.format.map_or(configured.format, Into::into),

@@ -74,7 +74,7 @@ impl Command for Take {
 
     async fn run(params: TakeParams, caller: &Caller, gateway: &Gateway) -> Result<Taken> {
         let device = gateway.find(&params.device)?;
-        let request = params.request(gateway.defaults.snapshot);
+        let request = params.request(gateway.defaults().snapshot);
         let name = params.filename.as_deref().map(FileName::parse).transpose()?;
         let caption = caption(&device, gateway);
         let taken = gateway.paths.snapshot(&device, request, caption, name).await?;
@@ -122,7 +122,7 @@ pub struct Look {
 pub async fn look(device: &str, params: LookParams, caller: &Caller, gateway: &Gateway) -> Result<Look> {
     caller.require(Role::Viewer)?;
     let device = gateway.find(device)?;
-    let request = params.request(gateway.defaults.snapshot);
+    let request = params.request(gateway.defaults().snapshot);
     let picture = gateway.paths.picture(&device, request, caption(&device, gateway)).await?;
     let ending = snapshot::extensions(picture.format)[0];
     let filename = gateway.folders.pattern.names(&device, picture.captured, ending).next();

@@ -219,7 +219,7 @@ impl Command for GetStorageInfo {
             usage_percentage: hundredths(space.percent_used()),
             recordings_size,
             snapshots_size,
-            low_space_warning: space.percent_used() >= f64::from(gateway.warn_percent),
+            low_space_warning: space.percent_used() >= f64::from(gateway.defaults().warn_percent),
         })
     }
 }

@@ -3,7 +3,7 @@
 //! One file a section; the `Default` of its struct is the one list of its defaults, and its `read` the one list of its
 //! keys. Text becomes a tree (`document`), the environment is laid on it (`environment`), old spellings are brought up
 //! to date (`legacy`), sections take their values (`section`, `value`, `unit`), then what spans several keys is checked
-//! (`check`). Nothing is changed on the machine, so checking a file is safe anywhere.
+//! (`check`). What of it may change while the service runs is `live`'s. Nothing is changed on the machine, so checking a file is safe anywhere.
 //!
 //! Not here: what any of it means. Other modules get plain structs.
 
@@ -14,6 +14,7 @@ mod encoder;
 mod environment;
 mod external;
 mod legacy;
+mod live;
 mod logging;
 mod mediamtx;
 mod problem;
@@ -37,6 +38,7 @@ pub use check::writable;
 pub use encoder::{Encoder, EncoderKind, Gop, Level as H264Level, Preset, Profile};
 use environment::Variables;
 pub use external::{ExternalDiscovery, LONGEST_INTERVAL, LONGEST_SCAN, Network, Targets};
+pub use live::{Changes, Values, counts_at_once};
 pub use logging::{Level as LogLevel, LogFormat, Logging};
 pub use mediamtx::MediaMtx;
 pub use problem::{Diagnostic, Place, Problems};
@@ -121,6 +123,8 @@ pub struct Loaded {
     pub config: Config,
     /// Keys that do nothing, or not yet, in the order of the file.
     pub warnings: Vec<Diagnostic>,
+    /// Every key with what it is, to tell what another version of the file changes.
+    pub values: Values,
 }
 
 /// What is known of a configuration, whether it can be used or not.
@@ -163,7 +167,7 @@ impl Config {
     ///
     /// Errors: the file cannot be read.
     pub fn examine(path: Option<&Path>, env: impl Iterator<Item = (String, String)>) -> Result<Examined, Problems> {
-        let (Loaded { config, warnings }, findings) = Self::read_at(path, env)?;
+        let (Loaded { config, warnings, .. }, findings) = Self::read_at(path, env)?;
         let mut problems = findings.problems;
         problems.sort_by(|a, b| a.place.cmp(&b.place));
         let named = |settings: Vec<Setting<PathBuf>>| settings.into_iter().map(|it| (it.key, it.value)).collect();
@@ -215,10 +219,11 @@ impl Config {
             environment::merge(&mut root, overrides);
         }
         let mut config = Self { state_directory, ..Self::default() };
-        Section::walk(&root, "", &mut findings, |section| config.fill(section));
+        Section::walk(&root, ("", ""), &mut findings, |section| config.fill(section));
         check::ports(&mut findings);
         findings.warnings.sort_by(|a, b| a.place.cmp(&b.place));
-        (Loaded { config, warnings: std::mem::take(&mut findings.warnings) }, findings)
+        let (warnings, values) = (std::mem::take(&mut findings.warnings), std::mem::take(&mut findings.values));
+        (Loaded { config, warnings, values }, findings)
     }
 
     fn fill(&mut self, s: &mut Section<'_>) {

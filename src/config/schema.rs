@@ -102,7 +102,7 @@ impl Config {
         let mut findings = Findings { describing: true, ..Findings::default() };
         let nothing = Node { place: Place::Default, data: Data::Null };
         let mut config = Self::default();
-        let mut schema = Section::walk(&nothing, "", &mut findings, |section| config.fill(section)).section();
+        let mut schema = Section::walk(&nothing, ("", ""), &mut findings, |section| config.fill(section)).section();
         legacy::describe(&mut schema);
         schema["$schema"] = "https://json-schema.org/draft/2020-12/schema".into();
         schema["title"] = "The configuration of camera-service".into();

@@ -9,6 +9,7 @@ use serde_json::Value as Json;
 
 use super::{
     document::{Data, Entry, Node},
+    live::Values,
     problem::{Diagnostic, Place},
     schema::{self, Outline},
     unused,
@@ -28,6 +29,8 @@ pub(super) struct Findings {
     pub recordings: Vec<Setting<PathBuf>>,
     /// Every file that has to be there when the service starts.
     pub files: Vec<Setting<PathBuf>>,
+    /// Every key with what it is.
+    pub values: Values,
     /// Whether the keys are asked for to be described (`schema`), and nothing is read.
     pub describing: bool,
 }
@@ -40,7 +43,10 @@ pub(super) struct Setting<T> {
 }
 
 pub(super) struct Section<'a> {
+    /// Its key as it is written, with the sections around it.
     path: String,
+    /// The same in today's spelling.
+    name: String,
     place: Place,
     entries: &'a [Entry],
     asked: Vec<&'static str>,
@@ -51,7 +57,12 @@ pub(super) struct Section<'a> {
 impl<'a> Section<'a> {
     /// Lets `fill` ask `node` for its keys, then complains about the keys nobody asked for. Does not call `fill` where
     /// there is no section. Gives what was asked for, where that is to be described.
-    pub fn walk(node: &Node, path: &str, findings: &mut Findings, fill: impl FnOnce(&mut Section<'_>)) -> Outline {
+    pub fn walk(
+        node: &Node,
+        (path, name): (&str, &str),
+        findings: &mut Findings,
+        fill: impl FnOnce(&mut Section<'_>),
+    ) -> Outline {
         let entries: &[Entry] = match &node.data {
             Data::Map(entries) => entries,
             Data::Null => &[],
@@ -64,7 +75,8 @@ impl<'a> Section<'a> {
         };
         let place = node.place.clone();
         let outline = Outline::default();
-        let mut section = Section { path: path.into(), place, entries, asked: Vec::new(), findings, outline };
+        let (path, name) = (path.into(), name.into());
+        let mut section = Section { path, name, place, entries, asked: Vec::new(), findings, outline };
         fill(&mut section);
         section.complain_of_unknown_keys();
         section.outline
@@ -126,10 +138,12 @@ impl<'a> Section<'a> {
         valid: String,
     ) {
         self.describe(key, || schema::scalar::<T>(target, &valid));
-        let Some(entry) = self.entry(key) else { return };
-        if let Some(value) = self.scalar(&entry.node, &entry.written, accepts, &valid) {
+        if let Some(entry) = self.entry(key)
+            && let Some(value) = self.scalar(&entry.node, &entry.written, accepts, &valid)
+        {
             self.set(entry, target, value);
         }
+        self.note(key, target.mark());
     }
 
     /// As [`Section::value`]; a text with `mark` in it is of earlier versions, and means nothing any more.
@@ -153,7 +167,7 @@ impl<'a> Section<'a> {
     /// Replaces the default, with a warning where nothing goes by it.
     fn set<T: PartialEq>(&mut self, entry: &Entry, target: &mut T, value: T) {
         if *target != value
-            && let Some(message) = unused::warning(&self.written(&entry.key))
+            && let Some(message) = unused::warning(&self.today(&entry.key))
         {
             self.findings.warnings.push(Diagnostic::new(&entry.place, &entry.written, message));
         }
@@ -163,11 +177,14 @@ impl<'a> Section<'a> {
     /// A list of scalars.
     pub fn list<T: Value>(&mut self, key: &'static str, target: &mut Vec<T>) {
         self.describe(key, || schema::list(target));
-        let Some(entry) = self.entry(key) else { return };
-        let Some(nodes) = self.nodes(entry) else { return };
-        let item = |(index, node)| self.scalar(node, &format!("{}[{index}]", entry.written), |_| true, &T::valid());
-        let values = nodes.iter().enumerate().filter_map(item).collect();
-        self.set(entry, target, values);
+        if let Some(entry) = self.entry(key)
+            && let Some(nodes) = self.nodes(entry)
+        {
+            let item = |(index, node)| self.scalar(node, &format!("{}[{index}]", entry.written), |_| true, &T::valid());
+            let values = nodes.iter().enumerate().filter_map(item).collect();
+            self.set(entry, target, values);
+        }
+        self.note(key, format!("{:?}", target.iter().map(Value::mark).collect::<Vec<_>>()));
     }
 
     /// A TCP port. Remembered for the check that no port is used twice.
@@ -203,12 +220,13 @@ impl<'a> Section<'a> {
 
     /// A section in this one. None when it is not there.
     pub fn section(&mut self, key: &'static str, fill: impl FnOnce(&mut Section<'_>)) {
+        let name = self.today(key);
         let outline = if let Some(entry) = self.entry(key) {
-            Section::walk(&entry.node, &entry.written, self.findings, fill)
+            Section::walk(&entry.node, (&entry.written, &name), self.findings, fill)
         } else {
             // Read all the same: its ports and folders are checked with their defaults.
             let node = Node { place: Place::Default, data: Data::Null };
-            Section::walk(&node, &self.written(key), self.findings, fill)
+            Section::walk(&node, (&self.written(key), &name), self.findings, fill)
         };
         self.describe(key, || outline.section());
     }
@@ -221,8 +239,8 @@ impl<'a> Section<'a> {
             self.describe(key, || outline.section());
             return value;
         }
-        let entry = self.entry(key).filter(|entry| !entry.node.is_null())?;
-        Section::walk(&entry.node, &entry.written, self.findings, |section| value = Some(fill(section)));
+        let (name, entry) = (self.today(key), self.entry(key).filter(|entry| !entry.node.is_null())?);
+        Section::walk(&entry.node, (&entry.written, &name), self.findings, |section| value = Some(fill(section)));
         value
     }
 
@@ -238,8 +256,8 @@ impl<'a> Section<'a> {
         let (entry, nodes) = nodes;
         let mut values = Vec::new();
         for (index, node) in nodes.iter().enumerate() {
-            let path = format!("{}[{index}]", entry.written);
-            Section::walk(node, &path, self.findings, |section| values.push(fill(section)));
+            let (path, name) = (format!("{}[{index}]", entry.written), format!("{}[{index}]", self.today(key)));
+            Section::walk(node, (&path, &name), self.findings, |section| values.push(fill(section)));
         }
         values
     }
@@ -248,8 +266,9 @@ impl<'a> Section<'a> {
     pub fn texts(&mut self, key: &'static str) -> BTreeMap<String, String> {
         let mut texts = BTreeMap::new();
         self.describe(key, schema::texts);
+        let name = self.today(key);
         let Some(entry) = self.entry(key) else { return texts };
-        Section::walk(&entry.node, &entry.written, self.findings, |section| {
+        Section::walk(&entry.node, (&entry.written, &name), self.findings, |section| {
             for entry in std::mem::take(&mut section.entries) {
                 if entry.node.is_null() {
                     let problem = Diagnostic::new(&entry.place, &entry.written, "is empty");
@@ -259,6 +278,7 @@ impl<'a> Section<'a> {
                 }
             }
         });
+        self.note(key, format!("{texts:?}"));
         texts
     }
 
@@ -300,7 +320,7 @@ impl<'a> Section<'a> {
 
     /// What `fill` asks of a section that is only there when it is written.
     fn described(&mut self, fill: impl FnOnce(&mut Section<'_>)) -> Outline {
-        Section::walk(&Node { place: Place::Default, data: Data::Null }, "", self.findings, fill)
+        Section::walk(&Node { place: Place::Default, data: Data::Null }, ("", ""), self.findings, fill)
     }
 
     fn about(&self, key: &str, message: impl Into<String>) -> Diagnostic {
@@ -319,6 +339,16 @@ impl<'a> Section<'a> {
 
     fn written(&self, key: &str) -> String {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+    }
+
+    /// `key` with the sections around it, in today's spelling.
+    fn today(&self, key: &str) -> String {
+        if self.name.is_empty() { key.to_owned() } else { format!("{}.{key}", self.name) }
+    }
+
+    fn note(&mut self, key: &str, mark: String) {
+        let key = self.today(key);
+        self.findings.values.note(key, mark);
     }
 
     fn nodes(&mut self, entry: &'a Entry) -> Option<&'a [Node]> {

@@ -57,7 +57,7 @@ pub struct ApiKeys {
     pub storage_file: Option<PathBuf>,
 }
 
-/// TLS for the WebSocket and file server, and the health server.
+/// TLS for the WebSocket and file server, the health server, and the MediaMTX-compatible API, metrics and playback.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Ssl {
     /// Whether TLS is wanted.

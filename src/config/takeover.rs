@@ -106,10 +106,10 @@ fn read(mut tree: Node) -> Reading {
     let mut findings = Findings::default();
     legacy::modernise(&mut tree, &mut findings.problems, &mut findings.warnings);
     let mut config = Config { state_directory: STATE_DIRECTORY.into(), ..Config::default() };
-    Section::walk(&tree, "", &mut findings, |section| config.fill(section));
+    Section::walk(&tree, ("", ""), &mut findings, |section| config.fill(section));
     check::ports(&mut findings);
-    let warnings = std::mem::take(&mut findings.warnings);
-    Reading { tree, loaded: Loaded { config, warnings }, findings }
+    let (warnings, values) = (std::mem::take(&mut findings.warnings), std::mem::take(&mut findings.values));
+    Reading { tree, loaded: Loaded { config, warnings, values }, findings }
 }
 
 /// Makes paths absolute, and leaves out what cannot be had from an earlier version.

@@ -30,6 +30,10 @@ pub(super) trait Value: Sized + PartialEq {
     fn read(text: &str) -> Result<Self, Fault>;
     /// What it is written as.
     fn written(&self) -> Json;
+    /// By what it is told from others. Never shown.
+    fn mark(&self) -> String {
+        self.written().to_string()
+    }
     /// The forms it may be written in, as JSON schemas of which one must fit.
     fn forms() -> Vec<Json>;
     /// What an empty value means, if anything.
@@ -118,6 +122,9 @@ impl Value for Secret {
     /// Nothing: a secret is never shown.
     fn written(&self) -> Json {
         "".into()
+    }
+    fn mark(&self) -> String {
+        self.0.clone()
     }
     fn forms() -> Vec<Json> {
         vec![json!({ "type": ["string", "number"] })]

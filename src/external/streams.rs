@@ -1,6 +1,6 @@
 //! The external streams that were added: each is a path whose source is another machine.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Mutex as Turn;
 
@@ -29,7 +29,8 @@ pub struct Settings {
 pub struct Streams(Arc<Inner>);
 
 struct Inner {
-    settings: Settings,
+    own: OwnServer,
+    path: Mutex<PathSettings>,
     memory: Memory,
     paths: Paths,
     turn: Turn<()>,
@@ -38,7 +39,8 @@ struct Inner {
 impl Streams {
     /// Serves what is remembered.
     pub async fn start(settings: Settings, memory: Memory, paths: Paths) -> Self {
-        let streams = Self(Arc::new(Inner { settings, memory, paths, turn: Turn::default() }));
+        let Settings { path, own } = settings;
+        let streams = Self(Arc::new(Inner { own, path: Mutex::new(path), memory, paths, turn: Turn::default() }));
         for stream in streams.list() {
             streams.0.serve(&stream).await;
         }
@@ -47,7 +49,16 @@ impl Streams {
 
     /// How their paths are run.
     pub fn path_settings(&self) -> PathSettings {
-        self.0.settings.path.clone()
+        self.0.path.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Runs their paths otherwise from now on; who reads them stays.
+    pub async fn follow(&self, path: PathSettings) {
+        let _turn = self.0.turn.lock().await;
+        *self.0.path.lock().unwrap_or_else(PoisonError::into_inner) = path.clone();
+        for stream in self.list() {
+            self.0.paths.reconfigure(&stream.name, path.clone()).await;
+        }
     }
 
     /// Those that were added, in that order.
@@ -66,7 +77,7 @@ impl Streams {
     /// the disk.
     pub async fn add(&self, stream: ExternalStream) -> Result<()> {
         name::check(&stream.name)?;
-        if self.0.settings.own.is_at(&stream.url).await {
+        if self.0.own.is_at(&stream.url).await {
             let rule = "leads to this service itself, which would pull its own stream";
             return Err(Error::invalid_param("stream_url", rule, "give the address of another machine"));
         }
@@ -144,8 +155,9 @@ impl Inner {
     }
 
     async fn serve(&self, stream: &ExternalStream) {
-        self.paths.add(&stream.name, self.settings.path.clone());
-        let source = Source::Rtsp { url: stream.url.clone() };
+        let settings = self.path.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.paths.add(&stream.name, settings);
+        let source = Source::Rtsp { url: stream.url.clone(), fingerprint: None };
         let request = CaptureRequest { source, wanted: Wanted::default() };
         if let Err(error) = self.paths.set_source(&stream.name, Some(request)).await {
             tracing::debug!(path = stream.name, "{}", error.chain());

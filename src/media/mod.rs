@@ -4,10 +4,12 @@
 //! Not here: any particular pipeline. Capture is `pipeline`, everything else is `output`.
 
 pub mod bus;
+pub mod incoming;
 pub mod launch;
 pub mod log;
 pub mod publication;
 pub mod sample;
+mod sender_clock;
 pub mod tap;
 
 use gst::prelude::*;

@@ -19,11 +19,14 @@ use std::{
 use gst::prelude::*;
 use tokio_util::sync::CancellationToken;
 
+use super::incoming::Incoming;
 use crate::frame::Codec;
 
 /// Packets kept while no pipeline takes them: those of some key frames. The first of a publication are the way into its
 /// stream, and a pipeline needs some milliseconds to start.
 const WAITING: usize = 2048;
+/// What a pipeline has time for to make frames of the last packets. It needs milliseconds, if nothing is stuck.
+const LAST_FRAMES: Duration = Duration::from_secs(2);
 
 /// A stream that is being published. Cheap to clone; equal to its clones.
 #[derive(Clone)]
@@ -32,10 +35,12 @@ pub struct Publication(Arc<Inner>);
 struct Inner {
     remote: SocketAddr,
     codec: Codec,
+    incoming: Mutex<Incoming>,
     way: Mutex<Way>,
     lost: AtomicU64,
     newest: AtomicU64,
     over: CancellationToken,
+    drained: CancellationToken,
     refused: CancellationToken,
 }
 
@@ -53,10 +58,12 @@ impl Publication {
         Self(Arc::new(Inner {
             remote,
             codec,
+            incoming: Mutex::default(),
             way: Mutex::new(Way::Waiting(VecDeque::new())),
             lost: AtomicU64::new(0),
             newest: AtomicU64::new(nanoseconds(super::now())),
             over: CancellationToken::new(),
+            drained: CancellationToken::new(),
             refused: CancellationToken::new(),
         }))
     }
@@ -82,7 +89,14 @@ impl Publication {
     }
 
     /// A packet came. Never waits.
-    pub fn push(&self, packet: gst::Sample) {
+    pub fn push(&self, mut packet: gst::Sample) {
+        if let Some(mut buffer) = packet.buffer_owned() {
+            packet.make_mut().set_buffer(None);
+            let mut incoming = self.0.incoming.lock().unwrap_or_else(PoisonError::into_inner);
+            incoming.mend(buffer.make_mut(), packet.caps());
+            drop(incoming);
+            packet.make_mut().set_buffer(Some(&buffer));
+        }
         self.0.newest.store(nanoseconds(super::now()), Ordering::Relaxed);
         match &mut *self.way() {
             Way::Waiting(waiting) => {
@@ -122,6 +136,9 @@ impl Publication {
                 let _ = pipeline.push_sample(&packet);
             }
         }
+        if self.is_over() {
+            finish(pipeline);
+        }
         *way = Way::Through(pipeline.clone());
     }
 
@@ -133,14 +150,26 @@ impl Publication {
         }
     }
 
-    /// The publisher is gone. Its pipeline is not told: whoever waits for this end takes it down.
+    /// The publisher is gone. Its pipeline gets to know that nothing comes any more; whoever waits for this end takes it
+    /// down.
     pub fn end(&self) {
+        let way = self.way();
         self.0.over.cancel();
+        if let Way::Through(pipeline) = &*way {
+            finish(pipeline);
+        }
     }
 
-    /// Waits for the publisher to go.
+    /// The pipeline has made frames of all packets there will be.
+    pub fn drain(&self) {
+        self.0.drained.cancel();
+    }
+
+    /// Waits for the publisher to go, and then a moment for the frames that its last packets become.
     pub async fn ended(&self) {
         self.0.over.cancelled().await;
+        // Without a pipeline, or with one that is stuck, they are lost.
+        let _ = tokio::time::timeout(LAST_FRAMES, self.0.drained.cancelled()).await;
     }
 
     /// Whether the publisher is gone.
@@ -176,6 +205,67 @@ impl fmt::Debug for Publication {
     }
 }
 
+/// Fails when the pipeline is being taken down.
+fn finish(pipeline: &gst_app::AppSrc) {
+    let _ = pipeline.end_of_stream();
+}
+
 fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    fn publication() -> Publication {
+        crate::media::init().unwrap();
+        Publication::new(([127, 0, 0, 1], 5).into(), Codec::H264)
+    }
+
+    /// A pipeline that takes packets, and what comes of them.
+    fn pipeline() -> (gst::Pipeline, gst_app::AppSrc, gst_app::AppSink) {
+        let line = "appsrc name=source format=time ! appsink name=tail sync=false";
+        let pipeline = gst::parse::launch(line).unwrap().downcast::<gst::Pipeline>().unwrap();
+        let (source, tail) = (pipeline.by_name("source").unwrap(), pipeline.by_name("tail").unwrap());
+        pipeline.set_state(gst::State::Playing).unwrap();
+        (pipeline, source.downcast().unwrap(), tail.downcast().unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_pipeline_hears_of_the_end_behind_the_last_packet() {
+        for late in [false, true] {
+            let publication = publication();
+            let (pipeline, source, tail) = pipeline();
+            if !late {
+                publication.attach(&source);
+            }
+            for _ in 0..3 {
+                publication.push(gst::Sample::builder().buffer(&gst::Buffer::with_size(20).unwrap()).build());
+            }
+            publication.end();
+            if late {
+                publication.attach(&source);
+            }
+            let mut came = 0;
+            while tail.try_pull_sample(gst::ClockTime::from_seconds(20)).is_some() {
+                came += 1;
+            }
+            assert_eq!((came, publication.lost(), tail.is_eos()), (3, 0, true), "late: {late}");
+            assert!(publication.ended().now_or_never().is_none(), "late: {late}");
+            publication.drain();
+            assert!(publication.ended().now_or_never().is_some(), "late: {late}");
+            pipeline.set_state(gst::State::Null).unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_ever_for_a_pipeline_that_is_stuck() {
+        let publication = publication();
+        publication.end();
+        publication.ended().await;
+        assert!(publication.is_over());
+    }
 }

@@ -109,7 +109,8 @@ impl Conf {
         self.paths.get(name).filter(|entry| entry.is_there())
     }
 
-    fn names(&self) -> impl Iterator<Item = &String> + Clone {
+    /// The names of all paths, in their order.
+    pub fn names(&self) -> impl Iterator<Item = &String> + Clone {
         self.paths.iter().filter(|(_, entry)| entry.is_there()).map(|(name, _)| name)
     }
 

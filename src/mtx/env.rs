@@ -21,12 +21,18 @@ pub type Environment = BTreeMap<String, String>;
 
 /// What all begin with.
 const PREFIX: &str = "MTX";
+/// What they began with when MediaMTX was called rtsp-simple-server. The newer ones count where both say something.
+const FORMER_PREFIX: &str = "RTSP";
 
 /// Puts what the environment says in place of what is in the file. Error: what MediaMTX would say, with the variable.
 pub(super) fn put_into(parts: &mut Parts, environment: &Environment) -> Result<(), String> {
-    fill(&mut parts.global, global::KEYS, PREFIX, environment)?;
-    fill(&mut parts.path_defaults, path::KEYS, &format!("{PREFIX}_PATHDEFAULTS"), environment)?;
-    let paths = format!("{PREFIX}_PATHS_");
+    [FORMER_PREFIX, PREFIX].iter().try_for_each(|prefix| put_those_into(parts, prefix, environment))
+}
+
+fn put_those_into(parts: &mut Parts, prefix: &str, environment: &Environment) -> Result<(), String> {
+    fill(&mut parts.global, global::KEYS, prefix, environment)?;
+    fill(&mut parts.path_defaults, path::KEYS, &format!("{prefix}_PATHDEFAULTS"), environment)?;
+    let paths = format!("{prefix}_PATHS_");
     let names = environment.keys().filter_map(|variable| variable.strip_prefix(&paths)?.split('_').next());
     let names: BTreeSet<_> = names.filter(|name| !name.is_empty() && **name == name.to_uppercase()).collect();
     for name in names {
@@ -46,6 +52,11 @@ pub fn says_something(environment: &Environment) -> Result<bool, String> {
     let mut parts = Parts::default();
     put_into(&mut parts, environment)?;
     Ok(!parts.is_empty())
+}
+
+/// The variable that stands for a global key.
+pub fn variable(key: &str) -> String {
+    format!("{PREFIX}_{}", key.to_uppercase())
 }
 
 fn fill(set: &mut Set, keys: &'static [Key], prefix: &str, environment: &Environment) -> Result<(), String> {
@@ -164,6 +175,14 @@ paths:
         assert_eq!((cam.int("maxReaders"), cam.time("recordSegmentDuration")), (3, Nanos::seconds(1800)));
         assert_eq!(conf.path("new").unwrap().int("maxReaders"), 7);
         assert!(conf.path("other").is_some());
+    }
+
+    #[test]
+    fn the_former_prefix_counts_where_the_present_one_says_nothing() {
+        let both = [("RTSP_READTIMEOUT", "20s"), ("MTX_READTIMEOUT", "30s"), ("RTSP_PATHS_CAM_SOURCE", "rtsp://one/a")];
+        let conf = read("", &both).unwrap();
+        assert_eq!(conf.global().time("readTimeout"), Nanos::seconds(30));
+        assert_eq!(conf.path("cam").unwrap().text("source"), "rtsp://one/a");
     }
 
     #[test]

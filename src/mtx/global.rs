@@ -3,7 +3,7 @@
 use super::key::{
     Key,
     Kind::{Flag, Int, Networks, Records, Text, Texts, Time, Word, Words as Several},
-    Successor::{Alone, Not, Nothing, PathDefault, Same, Servers},
+    Successor::{Alone, Asked, Not, Nothing, PathDefault, Same, Servers},
     Words, count, credential, flag, int, list, old, records, size, text, texts, time, word, words,
 };
 
@@ -63,7 +63,7 @@ pub(super) static KEYS: &[Key] = &[
     word("authMethod", &AUTH_METHOD, "internal"),
     records("authInternalUsers", USER, USERS),
     text("authHTTPAddress", ""),
-    old("externalAuthenticationURL", Text, Same("authHTTPAddress")),
+    old("externalAuthenticationURL", Text, Asked("authHTTPAddress")),
     text("authHTTPFingerprint", ""),
     list("authHTTPExclude", Records(PERMISSION)),
     text("authJWTJWKS", ""),

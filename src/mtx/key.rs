@@ -86,6 +86,8 @@ pub enum Successor {
     Alone(&'static str),
     /// The list of ICE servers to which these are added.
     Servers(&'static str),
+    /// The key of the address of a server that is asked who may, from then on (`authMethod`).
+    Asked(&'static str),
     /// The key of its name in the defaults of paths.
     PathDefault,
 }

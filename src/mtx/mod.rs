@@ -24,7 +24,7 @@ mod value;
 
 pub use conf::{Conf, Found, Refused};
 pub use duration::Nanos;
-pub use env::{Environment, says_something};
+pub use env::{Environment, says_something, variable};
 pub use file::said;
 pub use name::check_path;
 pub use set::Set;

@@ -68,6 +68,13 @@ impl Set {
         Self { keys: self.keys, values: flags.map(|(at, value)| (*at, value.clone())).collect() }
     }
 
+    /// The same without the keys whose names are so.
+    pub fn without(mut self, so: impl Fn(&str) -> bool) -> Self {
+        let keys = self.keys;
+        self.values.retain(|at, _| !keys.get(*at).is_some_and(|key| so(key.name)));
+        self
+    }
+
     /// The names of what is set, in the table's order.
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
         self.values.keys().filter_map(|at| self.keys.get(*at)).map(|key| key.name)
@@ -153,6 +160,10 @@ impl Set {
                 (Successor::Not(name), Value::Flag(flag)) => self.put(name, Value::Flag(!flag)),
                 (Successor::Alone(name), Value::Text(text)) => self.put(name, Value::Texts(vec![text])),
                 (Successor::Servers(name), Value::Texts(servers)) => self.add_servers(name, &servers),
+                (Successor::Asked(name), value) => {
+                    self.put(name, value);
+                    self.put("authMethod", Value::Text("http".to_owned()));
+                }
                 _ => {}
             }
         }

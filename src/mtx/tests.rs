@@ -33,12 +33,12 @@ fn every_default_is_one_that_its_key_takes() {
 
 #[test]
 fn old_keys_lead_to_keys_that_are_there() {
-    use key::Successor::{Alone, Not, Nothing, PathDefault, Same, Servers};
+    use key::Successor::{Alone, Asked, Not, Nothing, PathDefault, Same, Servers};
     for keys in [global::KEYS, path::KEYS] {
         for key in keys {
             let (table, name) = match key.successor {
                 Nothing => continue,
-                Same(name) | Not(name) | Alone(name) | Servers(name) => (keys, name),
+                Same(name) | Not(name) | Alone(name) | Servers(name) | Asked(name) => (keys, name),
                 PathDefault => (path::KEYS, key.name),
             };
             assert!(table.iter().any(|other| other.name == name), "{} -> {name}", key.name);
@@ -269,6 +269,8 @@ fn users_are_let_in_by_address_permission_and_password() {
         pass: pass.into(),
         token: String::new(),
         query: String::new(),
+        id: None,
+        user_agent: String::new(),
         digest: None,
     };
     let users = Users::new(&conf());
@@ -323,6 +325,8 @@ fn credentials_of_a_path_itself_are_users_and_everybody_else_is_out() {
         pass: pass.into(),
         token: String::new(),
         query: String::new(),
+        id: None,
+        user_agent: String::new(),
         digest: None,
     };
     for (action, path, pass, admitted) in [

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use regex::Regex;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
+use uuid::Uuid;
 
 use super::{Conf, Set, Value, global, key::Kind};
 
@@ -61,6 +62,10 @@ pub struct Asking {
     pub token: String,
     /// The query of the URL.
     pub query: String,
+    /// The connection or session that it is about, where there is one. Users do not care; whoever is asked elsewhere may.
+    pub id: Option<Uuid>,
+    /// What the program calls itself that asks, if it does. The same.
+    pub user_agent: String,
     /// What was shown in place of the password.
     pub digest: Option<DigestProof>,
 }

@@ -17,7 +17,7 @@ use crate::{
     frame::{Codec, Format},
     media::{self, launch::LaunchFiles},
     mode::Rate,
-    pipeline::{Clip, Encoders, Wanted},
+    pipeline::{Clip, ClipFrame, Encoders, Wanted},
     stream::{Join, Limits, Next, Stream},
 };
 
@@ -185,24 +185,56 @@ impl Kitchen {
 
 /// Shows a clip again and again. Whoever asks for a key frame gets the next one of the clip at once.
 async fn show(clip: &Clip, stream: &Stream) {
-    let (mut begun, mut next) = (media::now(), 0);
+    let mut showing = Showing { clip, begun: media::now(), next: 0, latest: Duration::ZERO };
     loop {
-        let Some(frame) = clip.frames.get(next) else {
-            begun += clip.length;
-            next = 0;
-            continue;
-        };
-        let due = begun + frame.at;
-        sleep(due.saturating_sub(media::now())).await;
-        if stream.take_key_frame_request() && !frame.key {
-            let later = (next..clip.frames.len()).find(|&at| clip.frames[at].key);
-            next = later.unwrap_or_default();
-            begun = due.saturating_sub(clip.frames[next].at);
+        sleep(showing.due().saturating_sub(media::now())).await;
+        if stream.take_key_frame_request() && !clip.frames[showing.next].key {
+            showing.skip();
             continue;
         }
-        let shown = begun + frame.shown;
+        let due = showing.due();
+        let (frame, shown) = showing.take();
         stream.publish_shown(due, shown, frame.key, media::wall_clock(due), frame.data.clone());
-        next += 1;
+    }
+}
+
+/// How far a clip is shown.
+struct Showing<'a> {
+    clip: &'a Clip,
+    /// When it began, or would have.
+    begun: Duration,
+    next: usize,
+    /// When the picture is shown that is shown last.
+    latest: Duration,
+}
+
+impl<'a> Showing<'a> {
+    /// When the next frame is decoded.
+    fn due(&self) -> Duration {
+        self.begun + self.clip.frames[self.next].at
+    }
+
+    /// The next frame, and when it is shown.
+    fn take(&mut self) -> (&'a ClipFrame, Duration) {
+        let frame = &self.clip.frames[self.next];
+        let shown = self.begun + frame.shown;
+        self.latest = self.latest.max(shown);
+        self.next += 1;
+        if self.next == self.clip.frames.len() {
+            self.begun += self.clip.length;
+            self.next = 0;
+        }
+        (frame, shown)
+    }
+
+    /// Goes on at the next key frame. It is shown after everything that was before: of B-frames that are left out, the
+    /// picture behind them has been.
+    fn skip(&mut self) {
+        let (due, frames) = (self.due(), &self.clip.frames);
+        self.next = (self.next..frames.len()).find(|&at| frames[at].key).unwrap_or_default();
+        let interval = self.clip.length / u32::try_from(frames.len()).unwrap_or(u32::MAX);
+        let key = &frames[self.next];
+        self.begun = due.saturating_sub(key.at).max((self.latest + interval).saturating_sub(key.shown));
     }
 }
 
@@ -296,6 +328,39 @@ mod tests {
                     prop_assert_eq!(*distance.get_or_insert(out - pts), out - pts);
                     (newest, latest) = (Some(out), latest.max(Some(out_shown)));
                 }
+            }
+        }
+    }
+
+    /// Two GOPs with B-frames, as a file has them: of the first the decoding begins late. In intervals of 40 ms.
+    fn clip() -> Clip {
+        let millis = Duration::from_millis;
+        let order = [(0, 0), (0, 3), (0, 1), (1, 2), (2, 4), (3, 5), (4, 8), (5, 6), (6, 7), (7, 9)];
+        let frames = order.map(|(at, shown)| ClipFrame {
+            at: millis(40 * at),
+            shown: millis(40 * shown),
+            key: [0, 5].contains(&shown),
+            data: bytes::Bytes::new(),
+        });
+        Clip { format: ANY_SIZE, frames: frames.to_vec(), length: millis(400) }
+    }
+
+    proptest! {
+        #[test]
+        fn a_key_frame_is_shown_after_all_that_was_before(skips in prop::collection::vec(any::<bool>(), 1..100)) {
+            let clip = clip();
+            let mut showing = Showing { clip: &clip, begun: Duration::from_secs(9), next: 0, latest: Duration::ZERO };
+            let (mut decoded, mut latest) = (Duration::ZERO, Duration::ZERO);
+            for skip in skips {
+                if skip && !clip.frames[showing.next].key {
+                    showing.skip();
+                }
+                prop_assert!(showing.due() >= decoded, "{:?} after {decoded:?}", showing.due());
+                decoded = showing.due();
+                let (frame, shown) = showing.take();
+                prop_assert!(!frame.key || shown > latest, "{shown:?} after {latest:?}");
+                prop_assert!(shown >= decoded);
+                latest = latest.max(shown);
             }
         }
     }

@@ -8,7 +8,10 @@ use std::time::Duration;
 use tokio::{sync::watch, task::JoinHandle, time::sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::{PathStatus, Paths, RecordingRequest, recordings::Ended};
+use super::{
+    PathStatus, Paths, RecordingRequest,
+    recordings::{Ended, can_be_recorded},
+};
 use crate::error::{Error, Kind};
 
 /// The pause before a recording that could not be written is tried again: a disk that is full may get room.
@@ -63,8 +66,10 @@ async fn record(
     over: CancellationToken,
 ) {
     let mut told = false;
+    let waits = request.only_while_streaming;
+    let may_begin = |status: &PathStatus| if waits { can_be_recorded(status) } else { status.open };
     // Broken off while it waits, and never while a recording begins: nobody would have that one.
-    while reached(&mut status, &over, |status| status.open).await {
+    while reached(&mut status, &over, may_begin).await {
         match paths.start_recording(&name, request).await {
             Ok(_) if over.is_cancelled() => {
                 // Whoever cancelled may have found nothing to stop.
@@ -87,6 +92,9 @@ async fn record(
             Ok(Ended::Stopped(then)) => {
                 reached(&mut status, &over, |status| status.appearances != then).await;
             }
+            // With its stream: another begins with the next.
+            Ok(Ended::ByItself)
+                if waits && paths.status(&name).is_ok_and(|status| status.recording_trouble.is_none()) => {}
             // It has told of its error.
             Ok(Ended::ByItself) => {
                 over.run_until_cancelled(sleep(PAUSE)).await;

@@ -263,6 +263,7 @@ mod tests {
         cut_at: None,
         part: None,
         folder: None,
+        only_while_streaming: false,
     };
 
     fn folders(root: &Path) -> Folders {

@@ -20,6 +20,7 @@ mod room;
 mod run;
 mod snapshots;
 pub mod state;
+mod streaming;
 mod task;
 
 use std::{sync::Arc, time::SystemTime};
@@ -30,10 +31,11 @@ pub use folders::{Doors, Folders};
 pub use own_folders::{OwnFolder, OwnFolders};
 pub use publishing::{Host, Publishing};
 pub use recording::{RecordingRequest, RecordingStarted, RecordingStatus, RecordingStopped};
-pub use registry::{Parts, Paths, StreamingStarted, StreamingStopped};
+pub use registry::{Parts, Paths};
 pub use room::{Room, Thresholds};
 pub use snapshots::SnapshotTaken;
 pub use state::Phase;
+pub use streaming::{StreamingStarted, StreamingStopped};
 
 use crate::{
     error::Error,
@@ -79,6 +81,11 @@ pub struct Running {
 }
 
 impl Running {
+    fn of(settings: &PathSettings) -> Self {
+        let PathSettings { always_on, close_after, start_timeout, always_available, .. } = settings.clone();
+        Self { always_on, close_after, start_timeout, always_available }
+    }
+
     fn put_into(self, settings: &mut PathSettings) {
         let Self { always_on, close_after, start_timeout, always_available } = self;
         *settings = PathSettings { always_on, close_after, start_timeout, always_available, ..settings.clone() };

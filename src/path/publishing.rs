@@ -2,7 +2,7 @@
 //!
 //! Not here: RTSP (`output::rtsp`), and what is done with the packets (`pipeline::published`).
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::runtime::Handle;
 
@@ -31,9 +31,12 @@ pub trait Host: Send + Sync {
     /// Whether somebody may.
     fn admits(&self, guest: &Guest<'_>) -> Admission;
 
-    /// Somebody wants to read a path that has no stream, or to publish to one that is not there, which may be made
-    /// meanwhile.
-    fn missing(&self, path: &str, publishes: bool) -> Visit;
+    /// How long a publisher may send nothing.
+    fn patience(&self) -> Duration;
+
+    /// Somebody wants to read a path that has no stream, with the query `reads`, or to publish to one that is not there.
+    /// It may be made meanwhile.
+    fn missing(&self, path: &str, reads: Option<&str>) -> Visit;
 }
 
 /// Who publishes to a path now.
@@ -67,8 +70,11 @@ impl Paths {
 
     async fn publish(&self, name: &str, publication: Publication) -> Result<()> {
         self.may_be_published(name)?;
-        let publisher = self.with(name, |entry| Arc::clone(&entry.publisher))?;
-        if let Some(former) = occupant(&publisher).replace(publication.clone()) {
+        // From then on the path is used.
+        let (publisher, former) = self.with(name, |entry| {
+            (Arc::clone(&entry.publisher), occupant(&entry.publisher).replace(publication.clone()))
+        })?;
+        if let Some(former) = former {
             former.refuse();
         }
         let source = Source::Published(publication.clone());
@@ -85,7 +91,8 @@ impl Paths {
                 gone
             };
             // Otherwise somebody else publishes already. No such path: it was taken away meanwhile.
-            if gone && let Err(error) = paths.set_source(&name, None).await {
+            let source = Source::Published(publication);
+            if gone && let Err(error) = paths.lose_source(&name, source).await {
                 tracing::debug!(path = name, "{}", error.chain());
             }
         });
@@ -100,21 +107,33 @@ struct Door {
     host: Arc<dyn Host>,
 }
 
+impl Door {
+    /// Does something on a path, which is made if it is not there.
+    fn made(&self, path: &str, act: impl Fn() -> Result<()>) -> Result<()> {
+        match act() {
+            Err(error) if matches!(error.kind(), Kind::NotFound { .. }) => {
+                self.host.missing(path, None);
+                act()
+            }
+            done => done,
+        }
+    }
+}
+
 impl Publishers for Door {
     fn announced(&self, path: &str, _: SocketAddr) -> Result<()> {
         match self.paths.0.closing.is_cancelled() {
             true => Err(closing()),
-            false => {
-                if self.paths.status(path).is_err() {
-                    self.host.missing(path, true);
-                }
-                self.paths.may_be_published(path)
-            }
+            false => self.made(path, || self.paths.may_be_published(path)),
         }
     }
 
-    fn visited(&self, path: &str) -> Visit {
-        self.host.missing(path, false)
+    fn visited(&self, path: &str, query: &str) -> Visit {
+        self.host.missing(path, Some(query))
+    }
+
+    fn patience(&self) -> Duration {
+        self.host.patience()
     }
 
     fn admitted(&self, guest: &Guest<'_>) -> Admission {
@@ -122,7 +141,8 @@ impl Publishers for Door {
     }
 
     fn published(&self, path: &str, publication: Publication) -> Result<()> {
-        self.runtime.block_on(self.paths.publish(path, publication))
+        // It was there when it was announced; if nobody was on it, it may have been taken away since.
+        self.made(path, || self.runtime.block_on(self.paths.publish(path, publication.clone())))
     }
 }
 

@@ -6,12 +6,12 @@ use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Paths, RecordingRequest, RecordingStatus, RecordingStopped, Room,
+    PathStatus, Paths, RecordingRequest, RecordingStatus, RecordingStopped, Room,
     auto_record::Keeper,
     recording::{Desk, Recording},
     registry::{Entry, closing},
     room::no_room,
-    task,
+    streaming::streaming,
 };
 use crate::error::{Error, Kind, Result};
 
@@ -26,13 +26,13 @@ pub(super) enum Place {
     Empty,
     /// A recording, which may have ended by itself.
     Taken(Recording),
-    /// The last recording was stopped by a request, at this count of [`PathStatus::appearances`].
+    /// The last recording was stopped by a request, at this count of [`appearances`](super::PathStatus::appearances).
     Stopped(u64),
 }
 
 /// How a recording came to its end.
 pub(super) enum Ended {
-    /// By a request, at this count of [`PathStatus::appearances`].
+    /// By a request, at this count of [`appearances`](super::PathStatus::appearances).
     Stopped(u64),
     /// It reached its limit, or could not go on.
     ByItself,
@@ -68,10 +68,14 @@ impl Paths {
         if self.room_in(request.folder) == Room::None {
             return Err(no_room());
         }
-        let demand = demands.hold();
+        let demand = (!request.only_while_streaming).then(|| demands.hold());
+        if demand.is_none() && !can_be_recorded(&status.borrow()) {
+            let kind = Kind::InvalidState { state: "STOPPED".into(), allowed: vec!["STARTED"] };
+            return Err(Error::new(kind, format!("{name} is not streaming")));
+        }
         // A filler is recorded too, in files of its own: the stream is what readers see (as in MediaMTX).
         if status.borrow().filler.is_none() {
-            task::streaming(&mut status, settings.start_timeout).await?;
+            streaming(&mut status, settings.start_timeout).await?;
         }
         let desk = Desk {
             path: name.to_owned(),
@@ -114,6 +118,10 @@ impl Paths {
     /// it was recorded so, but otherwise, its recording ends and another begins.
     /// Errors: no such path, the disk.
     pub async fn keep_recording(&self, name: &str, request: Option<RecordingRequest>) -> Result<()> {
+        let is_so = |entry: &Entry| request.is_some() && entry.keeper.as_ref().map(|keeper| keeper.request) == request;
+        if self.with(name, is_so)? {
+            return Ok(());
+        }
         let before = self.with_mut(name, |entry| entry.keeper.take().inspect(Keeper::cancel))?;
         let is_its_own = |running: &RecordingRequest| {
             before.as_ref().is_some_and(|keeper| {
@@ -168,6 +176,11 @@ impl Paths {
         let slots: Vec<(String, Slot)> = self.lock().iter().map(slot).collect();
         join_all(slots.iter().map(|(name, slot)| end_recording(name, slot))).await;
     }
+}
+
+/// Whether a recording begins with what there is.
+pub(super) fn can_be_recorded(status: &PathStatus) -> bool {
+    status.available().is_some_and(|stream| !stream.is_closed())
 }
 
 /// Ends the recording in a slot, if there is one, and returns when its file is playable. Waits for one that is about to

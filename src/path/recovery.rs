@@ -11,7 +11,7 @@ use tokio::task::spawn_blocking;
 use super::{PathEvent, Paths, recording::file_name};
 use crate::output::{
     recorder::{Mark, Note, Repaired, repair, unfinished},
-    storage::contents::film,
+    storage::{contents::film, spelling},
 };
 
 impl Paths {
@@ -49,8 +49,9 @@ impl Paths {
             return mark.remove();
         }
         let name = note.as_ref().map(|note| note.path.clone());
-        let name =
-            name.or_else(|| self.0.parts.folders.pattern.device(&filename).map(str::to_owned)).unwrap_or_default();
+        let spelled = || self.0.parts.folders.pattern.device(&filename);
+        let read = |spelled: &str| spelling::read(spelled).unwrap_or_else(|| spelled.to_owned());
+        let name = name.or_else(|| spelled().map(read)).unwrap_or_default();
         let _written = self.0.parts.folders.uses.write(file);
         match repair(file, started, &self.0.parts.launch) {
             Ok(Repaired::Whole { lost }) => {

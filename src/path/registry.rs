@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     panic::AssertUnwindSafe,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use futures_util::{FutureExt, future::join_all};
@@ -15,7 +15,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Demands, Folders, PathEvent, PathSettings, PathStatus, Phase, Running, Wish,
+    Demands, Folders, PathEvent, PathSettings, PathStatus, Phase, Running, Thresholds, Wish,
     auto_record::Keeper,
     publishing::{Publisher, occupant},
     recording::Trouble,
@@ -30,7 +30,7 @@ use crate::{
     id::RunId,
     media::launch::LaunchFiles,
     output::rtsp::{Readers, RtspServer},
-    pipeline::{CaptureRequest, Encoders},
+    pipeline::{CaptureRequest, Encoders, Source, Wanted},
 };
 
 /// Events kept for a listener that is behind. One that falls further behind is told how many it missed.
@@ -52,24 +52,6 @@ pub struct Parts {
     pub folders: Folders,
 }
 
-/// A stream that was asked to run.
-#[derive(Clone, Copy, Debug)]
-pub struct StreamingStarted {
-    /// Since when it runs.
-    pub since: SystemTime,
-    /// How long after the last reader it stops by itself. `None`: it runs as long as the camera is there.
-    pub closes_after: Option<Duration>,
-}
-
-/// A stream that need not run any more.
-#[derive(Clone, Copy, Debug)]
-pub struct StreamingStopped {
-    /// Since when it ran.
-    pub since: SystemTime,
-    /// Whether it goes on all the same, because it is read, recorded or always on.
-    pub goes_on: bool,
-}
-
 /// The paths. Cheap to clone.
 #[derive(Clone)]
 pub struct Paths(pub(super) Arc<Inner>);
@@ -81,11 +63,13 @@ pub(super) struct Inner {
     /// Cancelled when no more recordings are begun.
     pub(super) closing: CancellationToken,
     pub(super) disks: watch::Sender<Disks>,
+    /// Set before the disks are looked at.
+    pub(super) thresholds: Mutex<Thresholds>,
     pub(super) shots: Shots,
 }
 
 pub(super) struct Entry {
-    inbox: mpsc::Sender<Request>,
+    pub(super) inbox: mpsc::Sender<Request>,
     pub(super) status: watch::Receiver<PathStatus>,
     pub(super) demands: Demands,
     supervisor: Option<JoinHandle<()>>,
@@ -99,6 +83,12 @@ pub(super) struct Entry {
     pub(super) keeper: Option<Keeper>,
 }
 
+impl Entry {
+    fn is_used(&self) -> bool {
+        occupant(&self.publisher).is_some() || !matches!(self.status.borrow().phase, Phase::Idle | Phase::Away)
+    }
+}
+
 impl Paths {
     /// No paths yet.
     pub fn new(parts: Parts) -> Self {
@@ -109,6 +99,7 @@ impl Paths {
             paths: Mutex::default(),
             closing: CancellationToken::new(),
             disks: watch::Sender::default(),
+            thresholds: Mutex::default(),
             shots: Shots::default(),
         }))
     }
@@ -203,9 +194,39 @@ impl Paths {
         let _ = inbox.send(Request::Settings(Box::new(settings))).await;
     }
 
+    /// Runs a path by these settings instead of those it was made with, but for [`Running`] and whether it is recorded: that may
+    /// have been changed since, and is for [`change_running`](Self::change_running) and
+    /// [`keep_recording`](Self::keep_recording). Its readers stay; a path that is not there is not made.
+    pub async fn reconfigure(&self, name: &str, settings: PathSettings) {
+        let change = |entry: &mut Entry| {
+            let running = Running::of(&entry.settings);
+            (entry.made, entry.settings) = (settings.clone(), settings);
+            running.put_into(&mut entry.settings);
+            (entry.inbox.clone(), entry.settings.clone())
+        };
+        if let Ok((inbox, settings)) = self.with_mut(name, change) {
+            // Fails only when the path is being taken away.
+            let _ = inbox.send(Request::Settings(Box::new(settings))).await;
+        }
+    }
+
+    /// Has a path's source deliver another stream from now on; one that comes out as it is goes on. A path that is not there
+    /// is not made.
+    pub async fn want(&self, name: &str, wanted: Wanted) {
+        if let Ok(inbox) = self.with(name, |entry| entry.inbox.clone()) {
+            // Fails only when the path is being taken away.
+            let _ = inbox.send(Request::Wanted(Box::new(wanted))).await;
+        }
+    }
+
     /// How a path is run if nobody changes that. Error: no such path.
     pub fn settings(&self, name: &str) -> Result<PathSettings> {
         self.with(name, |entry| entry.made.clone())
+    }
+
+    /// When a path runs. Error: no such path.
+    pub fn running(&self, name: &str) -> Result<Running> {
+        self.with(name, |entry| Running::of(&entry.settings))
     }
 
     /// Has a path run otherwise than before, without disturbing who reads it. Error: no such path.
@@ -239,6 +260,12 @@ impl Paths {
         Ok(())
     }
 
+    /// Takes a path's source away if it still is this one. Error: no such path.
+    pub(super) async fn lose_source(&self, name: &str, source: Source) -> Result<()> {
+        let inbox = self.with(name, |entry| entry.inbox.clone())?;
+        inbox.send(Request::Lost(source)).await.map_err(|_| closing())
+    }
+
     /// How a path is. Error: no such path.
     pub fn status(&self, name: &str) -> Result<PathStatus> {
         let (mut status, recording, trouble) = self.with(name, |entry| {
@@ -270,32 +297,6 @@ impl Paths {
         self.0.events.subscribe()
     }
 
-    /// Starts a path where need be. On demand it then stops when nobody has read it for its `close_after`, or by
-    /// [`stop_streaming`](Self::stop_streaming). Starting what runs succeeds. Errors: no such path, it does not start.
-    pub async fn start_streaming(&self, name: &str) -> Result<StreamingStarted> {
-        let (demands, mut status, settings) =
-            self.with(name, |entry| (entry.demands.clone(), entry.status.clone(), entry.settings.clone()))?;
-        let _demand = demands.hold();
-        let streaming = task::streaming(&mut status, settings.start_timeout).await?;
-        Ok(StreamingStarted {
-            since: streaming.streaming_since.unwrap_or_else(SystemTime::now),
-            closes_after: (!settings.always_on).then_some(settings.close_after),
-        })
-    }
-
-    /// Stops an on-demand path that nobody reads or records, at once. Others go on, and that is no error. Errors: no such
-    /// path, or it does not run.
-    pub async fn stop_streaming(&self, name: &str) -> Result<StreamingStopped> {
-        let (inbox, demands, always_on) =
-            self.with(name, |entry| (entry.inbox.clone(), entry.demands.clone(), entry.settings.always_on))?;
-        let since = self.status(name)?.streaming_since.ok_or_else(|| {
-            let kind = Kind::InvalidState { state: "STOPPED".into(), allowed: vec!["STARTED"] };
-            Error::new(kind, format!("{name} is not streaming"))
-        })?;
-        inbox.send(Request::Release).await.map_err(|_| closing())?;
-        Ok(StreamingStopped { since, goes_on: always_on || demands.wish().holders > 0 })
-    }
-
     /// Takes a path away: closes its recording, sends its readers off, takes its pipeline down, and returns when all that
     /// is done, or given up after its stop timeout. From the first moment on nobody finds it. Error: no such path.
     pub async fn remove(&self, name: &str) -> Result<()> {
@@ -303,6 +304,23 @@ impl Paths {
         end_recording(name, &entry.recording).await;
         close(entry).await;
         Ok(())
+    }
+
+    /// The same for a path that [is not used](Self::is_used): from now on nobody finds it, and what this returns does the
+    /// rest. `None`: it is used, or not there.
+    pub fn remove_unused(&self, name: &str) -> Option<impl Future<Output = ()> + Send + use<>> {
+        let mut paths = self.lock();
+        let entry = if paths.get(name)?.is_used() { None } else { paths.remove(name) }?;
+        let name = name.to_owned();
+        Some(async move {
+            end_recording(&name, &entry.recording).await;
+            close(entry).await;
+        })
+    }
+
+    /// Whether somebody publishes to a path, or it runs. False: there may be no such path.
+    pub fn is_used(&self, name: &str) -> bool {
+        self.with(name, Entry::is_used).unwrap_or(false)
     }
 
     /// Closes all recordings, then all paths. Returns when every pipeline is down, or given up after its stop timeout.

@@ -1,7 +1,7 @@
 //! How much room the disk has for recordings. It is watched, so that a recording ends cleanly before the disk is full, and
 //! nobody has to ask the disk when one begins.
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::PoisonError, time::Duration};
 
 use futures_util::future::join_all;
 use tokio::{
@@ -23,7 +23,7 @@ const LOOK: Duration = Duration::from_secs(2);
 const BACK: f64 = 1.0;
 
 /// Percent of the disk in use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Thresholds {
     /// From here on somebody should look.
     pub warn: u8,
@@ -147,19 +147,26 @@ impl Paths {
 
     /// Looks at the disks now, and from now on every two seconds until no more recordings are begun.
     pub async fn watch_room(&self, thresholds: Thresholds) {
-        self.look(thresholds).await;
+        self.set_thresholds(thresholds);
+        self.look().await;
         let (paths, closing) = (self.clone(), self.closing());
         tokio::spawn(closing.run_until_cancelled_owned(async move {
             let mut ticks = interval(LOOK);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 ticks.tick().await;
-                paths.look(thresholds).await;
+                paths.look().await;
             }
         }));
     }
 
-    async fn look(&self, thresholds: Thresholds) {
+    /// The disks are full at other percentages from the next look on.
+    pub fn set_thresholds(&self, thresholds: Thresholds) {
+        *self.0.thresholds.lock().unwrap_or_else(PoisonError::into_inner) = thresholds;
+    }
+
+    async fn look(&self) {
+        let thresholds = *self.0.thresholds.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.0.disks.borrow().clone();
         let has_fallback = self.0.parts.folders.fallback.is_some();
         let fallback = async {

@@ -83,13 +83,18 @@ impl Work {
             Some(_) => ("remote", "the other side ended its stream"),
             None => ("device", "the camera ended its stream"),
         };
+        let publication = self.plan.publication.clone();
         // The listener is called on GStreamer's threads, which must never wait: the channel has room for all a run
         // can say (first frame, one failure), and one more is not needed.
         let listener = move |event| {
-            let event = match event {
-                PipelineEvent::FirstFrame => Event::FirstFrame(run),
-                PipelineEvent::Failed(error) => Event::Failed(run, error),
-                PipelineEvent::Ended => Event::Failed(run, Error::dependency(source, ended)),
+            let event = match (event, &publication) {
+                (PipelineEvent::FirstFrame, _) => Event::FirstFrame(run),
+                // Who waits for that takes the source away.
+                (PipelineEvent::Ended, Some(publication)) => return publication.drain(),
+                // A parser that has seen no picture when its stream ends calls that a fault.
+                (PipelineEvent::Failed(_), Some(publication)) if publication.is_over() => return publication.drain(),
+                (PipelineEvent::Failed(error), _) => Event::Failed(run, error),
+                (PipelineEvent::Ended, None) => Event::Failed(run, Error::dependency(source, ended)),
             };
             if events.try_send(event).is_err() {
                 tracing::warn!(%run, "an event of the pipeline was lost: the path's queue is full");

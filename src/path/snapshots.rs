@@ -9,7 +9,7 @@ use std::{
 use prometheus_client::metrics::histogram::Histogram;
 use tokio::{sync::Semaphore, task::spawn_blocking};
 
-use super::{PathEvent, Paths, task};
+use super::{PathEvent, Paths, streaming::streaming};
 use crate::{
     error::{Error, Kind, Result},
     output::{
@@ -112,7 +112,7 @@ impl Paths {
         };
         let began = Instant::now();
         let demand = demands.look();
-        let pictures = task::streaming(&mut status, deadline).await?.pictures;
+        let pictures = streaming(&mut status, deadline).await?.pictures;
         // Before it has its turn: those who ask at the same time look together.
         let look = pictures.ok_or_else(|| Error::not_found("stream", name))?.look();
         let hand = Arc::clone(&shots.hands).acquire_owned().await;

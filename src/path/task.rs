@@ -20,6 +20,7 @@ use super::{
     demand::Wish,
     run::Run,
     state::{Action, Event, SourceId, State, Timer},
+    streaming::streaming,
 };
 use crate::{
     error::{Error, Result},
@@ -29,19 +30,23 @@ use crate::{
         rtsp::{Opened, RtspServer},
         snapshot::Counters,
     },
-    pipeline::{CapturePlan, CaptureRequest, Encoders, plan},
+    pipeline::{CapturePlan, CaptureRequest, Encoders, Source, Wanted, plan},
 };
 
 /// What the registry asks of a path's task.
 pub(super) enum Request {
     /// The source is this one now, or there is none. Answered when the status shows it.
     Source(Option<CaptureRequest>, oneshot::Sender<()>),
+    /// There is no source any more, if it still is this one.
+    Lost(Source),
     /// Nobody who is not here yet needs the stream any more.
     Release,
     /// It runs like this from now on.
     Running(Running),
     /// The same, and all that counts from its next run on.
     Settings(Box<PathSettings>),
+    /// Its source's stream should be this now.
+    Wanted(Box<Wanted>),
     /// Stop everything and end.
     Close,
     #[cfg(test)]
@@ -133,6 +138,10 @@ impl Task<'_> {
                 // Nobody waiting for it is fine.
                 let _ = taken.send(());
             }
+            Some(Request::Lost(source)) if self.seat.source.as_ref().is_some_and(|now| now.source == source) => {
+                self.source(None).await;
+            }
+            Some(Request::Lost(_)) => {}
             Some(Request::Release) => {
                 // Whoever let go just before may not have been heard yet.
                 let demand = self.seat.demands.wish().holders > 0;
@@ -147,6 +156,7 @@ impl Task<'_> {
                 self.seat.settings = *settings;
                 self.run_so().await;
             }
+            Some(Request::Wanted(wanted)) => self.want(*wanted).await,
             Some(Request::Close) | None => self.step(Event::Close).await,
             #[cfg(test)]
             Some(Request::Panic) => panic!("asked to"),
@@ -157,6 +167,17 @@ impl Task<'_> {
     async fn run_so(&mut self) {
         self.step(Event::AlwaysOn(self.seat.settings.always_on)).await;
         self.be_available().await;
+    }
+
+    /// Runs the source anew where another stream is wanted of it than it delivers. One that comes out the same, such as what
+    /// a camera encodes itself at another bit rate for encoders, goes on.
+    async fn want(&mut self, wanted: Wanted) {
+        let Some(source) = &self.seat.source else { return };
+        let source = CaptureRequest { wanted, ..source.clone() };
+        match (&self.plan, plan(&source, &self.seat.encoders)) {
+            (Some(Ok(now)), Ok(then)) if now.does_as(&then) => self.seat.source = Some(source),
+            _ => self.source(Some(source)).await,
+        }
     }
 
     async fn source(&mut self, source: Option<CaptureRequest>) {
@@ -370,22 +391,5 @@ impl Task<'_> {
 impl Drop for Task<'_> {
     fn drop(&mut self) {
         self.seat.run = self.seat.run.max(self.state.run());
-    }
-}
-
-/// The status of a path that streams, waited for while one can still hope. Errors: the path is away or in trouble, or
-/// `deadline` passes.
-pub(super) async fn streaming(status: &mut watch::Receiver<PathStatus>, deadline: Duration) -> Result<PathStatus> {
-    let decided = |status: &PathStatus| match status.phase {
-        Phase::Streaming(_) | Phase::Away | Phase::Wedged(_) | Phase::Waiting { .. } | Phase::Closed => true,
-        Phase::Idle | Phase::Starting(_) | Phase::Stopping(_) => false,
-    };
-    let waited = tokio::time::timeout(deadline, status.wait_for(decided)).await.is_ok();
-    let last = status.borrow().clone();
-    match (last.phase, &last.trouble) {
-        (Phase::Streaming(_), _) => Ok(last),
-        (_, Some(trouble)) => Err(trouble.clone()),
-        _ if !waited => Err(Error::dependency("device", format!("{} did not start in time", last.name))),
-        _ => Err(Error::dependency("device", format!("{} is not connected", last.name))),
     }
 }

@@ -16,7 +16,7 @@ use super::{
     frames::{Counters, Frames, count, is_whole_jpeg},
     published::Attached,
     remote::{self, Remote},
-    settings,
+    settings, stages,
 };
 use crate::{
     error::{Error, Result},
@@ -71,11 +71,12 @@ impl CapturePipeline {
     ) -> Result<Self> {
         let pipeline = launch::pipeline(&files.join(&plan.files())?)?;
         settings::apply(&pipeline, &plan.settings)?;
-        let remote = plan.remote.as_ref().map(|url| Remote::attach(&pipeline, url)).transpose()?;
+        let remote = Remote::attach(&pipeline, plan)?;
         let (life, suspect) = (Mutex::new(Life::Starting(None)), plan.suspect());
         let guessed = plan.is_guess();
         let shared = Arc::new(Shared { counters, life, events, suspect, remote, guessed });
         shared.watch_drops(&pipeline, plan)?;
+        stages::watch(&pipeline, &shared.counters);
         // In front of the queue: there a picture is newest. A camera's own JPEG is better than what is decoded from it.
         let queue = ["undecoded", "raw"].iter().find_map(|name| pipeline.by_name(name));
         if let Some(pad) = queue.and_then(|queue| queue.static_pad("sink")) {

@@ -11,7 +11,7 @@ use crate::{
     frame::{Codec, Format},
     media::{launch::LaunchFiles, publication::Publication},
     mode::Mode,
-    rtsp_url::RtspUrl,
+    rtsp_url::{Fingerprint, RtspUrl},
 };
 
 /// What a capture pipeline will do.
@@ -21,6 +21,8 @@ pub struct CapturePlan {
     pub format: Format,
     /// Where it is pulled from; None: no other machine.
     pub remote: Option<RtspUrl>,
+    /// The one certificate it may show there; None: one that this machine trusts.
+    pub fingerprint: Option<Fingerprint>,
     /// What is published to this service; None: nothing is.
     pub publication: Option<Publication>,
     /// The device's node; None: no device.
@@ -46,11 +48,17 @@ pub struct CapturePlan {
 }
 
 impl CapturePlan {
+    /// Whether a pipeline of the one does what one of the other does, for whatever reasons.
+    pub fn does_as(&self, other: &Self) -> bool {
+        Self { why: other.why.clone(), ..self.clone() } == *other
+    }
+
     /// What nothing is done to; where it comes from is the caller's to say.
     pub(super) fn untouched(format: Format) -> Self {
         Self {
             format,
             remote: None,
+            fingerprint: None,
             publication: None,
             node: None,
             driver: String::new(),

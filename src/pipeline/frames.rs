@@ -11,6 +11,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use super::{
     order::{Order, Times},
     remote,
+    stages::Stages,
 };
 use crate::{
     error::{Error, Result},
@@ -32,6 +33,7 @@ pub struct Counters {
     pub(super) unreadable: AtomicU64,
     pub(super) times_mended: AtomicU64,
     delay: Delay,
+    pub(super) stages: Stages,
 }
 
 /// How old frames are when they are published.
@@ -65,6 +67,11 @@ impl Counters {
     /// How old frames are when they are published, in seconds: what capture, decoding and encoding take.
     pub fn delay(&self) -> &Histogram {
         &self.delay.0
+    }
+
+    /// What goes through the stages before that.
+    pub fn stages(&self) -> &Stages {
+        &self.stages
     }
 
     /// The counters now.
@@ -240,8 +247,8 @@ mod tests {
     fn the_wall_clock_time_is_that_of_the_capture() {
         let (mut frames, counters) = (Frames::new(Codec::Mjpeg), Counters::default());
         let age = Duration::from_secs(5);
-        let pts = media::now().saturating_sub(age);
         let earliest = SystemTime::now() - age - Duration::from_millis(2);
+        let pts = media::now().saturating_sub(age);
         let sample = sample(&[1], Some(pts.as_millis() as u64), gst::BufferFlags::empty());
         let captured = frames.take(&sample, &counters).unwrap().captured;
         assert!(captured >= earliest && captured <= SystemTime::now() - age);

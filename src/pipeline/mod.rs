@@ -18,6 +18,7 @@ mod plan;
 mod published;
 mod remote;
 mod settings;
+mod stages;
 
 use std::path::PathBuf;
 
@@ -34,7 +35,7 @@ use crate::{
     frame::Codec,
     media::publication::Publication,
     mode::{Mode, Rate},
-    rtsp_url::RtspUrl,
+    rtsp_url::{Fingerprint, RtspUrl},
 };
 
 /// What is to be captured, and how.
@@ -66,6 +67,8 @@ pub enum Source {
     Rtsp {
         /// Where it is.
         url: RtspUrl,
+        /// The one certificate it may show, over `rtsps`, whoever vouches for it. None: one that this machine trusts.
+        fingerprint: Option<Fingerprint>,
     },
 }
 

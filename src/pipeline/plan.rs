@@ -19,7 +19,7 @@ pub fn plan(request: &CaptureRequest, encoders: &Encoders) -> Result<CapturePlan
     let wanted = &request.wanted;
     match &request.source {
         Source::Test => test_pattern(wanted, encoders),
-        Source::Rtsp { url } => Ok(remote::plan(url)),
+        Source::Rtsp { url, fingerprint } => Ok(remote::plan(url, fingerprint.as_ref())),
         Source::Published(publication) => Ok(published::plan(publication)),
         Source::Camera { node, driver, modes } => {
             let mut plan = Camera { driver, modes, wanted, encoders }.plan()?;

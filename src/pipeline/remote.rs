@@ -3,20 +3,27 @@
 //! What the other side offers is known only once it is connected to. So the launch file has a branch for every codec we
 //! take, and `rtspsrc` asks here, before it sets anything up, which stream it should take.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    fs,
+    io::{self, Write},
+    os::fd::AsRawFd,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use gst::{glib, prelude::*};
+use gst_net::gio::{self, prelude::TlsCertificateExt};
+use rustix::fs::{MemfdFlags, memfd_create};
 
 use super::{CapturePlan, Setting};
 use crate::{
     error::{Error, Kind, Result},
     frame::{Codec, Format},
-    media::{self, launch},
+    media::{self, incoming::Incoming, launch},
     mode::Rate,
-    rtsp_url::{RtspUrl, without_credentials},
+    rtsp_url::{Fingerprint, RtspUrl, without_credentials},
 };
 
 /// Encodings that are taken, by their names in SDP.
@@ -24,10 +31,15 @@ const TAKEN: [&str; 2] = ["H264", "JPEG"];
 /// What stands in a plan until the other side has said better, and afterwards for what it does not say.
 pub(super) const USUAL: Format = Format { codec: Codec::H264, width: 0, height: 0, rate: Rate::per_second(30) };
 
+/// An authority that vouches for nobody, because a list of authorities cannot be empty: its certificate is for no authority,
+/// was valid for the first second of 1970, and its key was thrown away.
+const NOBODY: &[u8] = include_bytes!("nobody.pem");
+
 /// The plan for a stream of another machine.
-pub(super) fn plan(url: &RtspUrl) -> CapturePlan {
+pub(super) fn plan(url: &RtspUrl, fingerprint: Option<&Fingerprint>) -> CapturePlan {
     CapturePlan {
         remote: Some(url.clone()),
+        fingerprint: fingerprint.filter(|_| url.is_inside_tls()).cloned(),
         source: "source/rtsp",
         why: vec![format!("a stream of another machine, untouched: {url}")],
         ..CapturePlan::untouched(USUAL)
@@ -61,12 +73,15 @@ pub(super) struct Remote {
     /// What it offers, e.g. `H265 video`.
     offered: Mutex<Vec<String>>,
     taken: AtomicBool,
+    /// Why its certificate was refused.
+    refused: Mutex<Option<String>>,
 }
 
 impl Remote {
-    /// Tells the element `source` where to connect to and which stream to take. Error: the launch file (perhaps an
-    /// override) has another kind of element there.
-    pub fn attach(pipeline: &gst::Pipeline, url: &RtspUrl) -> Result<Arc<Self>> {
+    /// Tells the element `source` where to connect to, whom to trust there and which stream to take. None: the plan pulls
+    /// nothing. Errors: the launch file (perhaps an override) has another kind of element there; TLS does not work.
+    pub fn attach(pipeline: &gst::Pipeline, plan: &CapturePlan) -> Result<Option<Arc<Self>>> {
+        let Some(url) = &plan.remote else { return Ok(None) };
         let source = launch::element::<gst::Element>(pipeline, "source")?;
         let asks = glib::subclass::SignalId::lookup("select-stream", source.type_()).is_some();
         if source.find_property("location").is_none() || !asks {
@@ -75,14 +90,52 @@ impl Remote {
         }
         // As a property: nothing in it can become part of the launch line.
         source.set_property("location", url.expose());
-        let remote =
-            Arc::new(Self { shown: url.to_string(), offered: Mutex::default(), taken: AtomicBool::new(false) });
+        let remote = Arc::new(Self::new(url));
         let asked = Arc::clone(&remote);
         source.connect("select-stream", false, move |values| {
             let caps = values.get(2).and_then(|caps| caps.get::<gst::Caps>().ok());
             Some(asked.takes(caps.as_ref()).to_value())
         });
-        Ok(remote)
+        source.connect_pad_added(|_, pad| mend(pad));
+        if plan.fingerprint.is_some() {
+            // Asked is only about what is not trusted already: nobody is to be, not even whom this machine trusts.
+            source.set_property("tls-database", nobody()?);
+        }
+        let (asked, expected) = (Arc::clone(&remote), plan.fingerprint.clone());
+        source.connect("accept-certificate", false, move |values| {
+            let certificate = values.get(2).and_then(|shown| shown.get::<gio::TlsCertificate>().ok());
+            let faults = values.get(3).and_then(|faults| faults.get::<gio::TlsCertificateFlags>().ok());
+            Some(asked.trusts(certificate.as_ref(), faults, expected.as_ref()).to_value())
+        });
+        Ok(Some(remote))
+    }
+
+    fn new(url: &RtspUrl) -> Self {
+        let (offered, refused) = (Mutex::default(), Mutex::default());
+        Self { shown: url.to_string(), offered, taken: AtomicBool::new(false), refused }
+    }
+
+    /// Whether to go on with the one who shows a certificate that this machine does not trust, because of these faults.
+    fn trusts(
+        &self,
+        certificate: Option<&gio::TlsCertificate>,
+        faults: Option<gio::TlsCertificateFlags>,
+        expected: Option<&Fingerprint>,
+    ) -> bool {
+        let Some(der) = certificate.and_then(TlsCertificateExt::certificate) else { return false };
+        let (found, shown) = (Fingerprint::of(&der), &self.shown);
+        let why = match expected {
+            Some(expected) if *expected == found => return true,
+            Some(expected) => {
+                format!("{shown} shows another certificate than it should: the fingerprint is {found}, not {expected}")
+            }
+            None => format!(
+                "{shown} shows a certificate that is not trusted here: {}; its fingerprint is {found}",
+                said(faults.unwrap_or(gio::TlsCertificateFlags::GENERIC_ERROR))
+            ),
+        };
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+        false
     }
 
     /// Whether to take this stream: the first that fits, and no other beside it.
@@ -97,6 +150,9 @@ impl Remote {
 
     /// What a message of the pipeline means.
     pub fn explain(&self, message: &gst::message::Error) -> Error {
+        if let Some(why) = self.refused.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            return Error::dependency("remote", why);
+        }
         let offered = self.offered.lock().unwrap_or_else(PoisonError::into_inner).join(", ");
         let shown = &self.shown;
         if !self.taken.load(Ordering::SeqCst) && !offered.is_empty() {
@@ -115,6 +171,52 @@ impl Remote {
             },
         )
     }
+}
+
+/// Has RTP packets that leave here be what they should be, and say when they were made, in place of when they came.
+fn mend(pad: &gst::Pad) {
+    let incoming = Mutex::new(Incoming::default());
+    pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
+        if let Some(packet) = info.buffer_mut() {
+            let packet = packet.make_mut();
+            // Plain data that is whole after every statement.
+            incoming.lock().unwrap_or_else(PoisonError::into_inner).mend(packet, pad.current_caps().as_deref());
+            let segment = pad.sticky_event::<gst::event::Segment>(0);
+            let segment = segment.as_ref().and_then(|event| event.segment().downcast_ref::<gst::ClockTime>());
+            if let (Some(segment), Some(time)) = (segment, packet.pts()) {
+                packet.set_pts(segment.position_from_running_time(time).or(Some(time)));
+            }
+        }
+        gst::PadProbeReturn::Ok
+    });
+}
+
+/// A list of authorities by which no certificate is trusted. Error: TLS does not work here.
+fn nobody() -> Result<gio::TlsFileDatabase> {
+    let failed = |error| Error::with_source(Kind::Internal, "there is no file in memory", error);
+    let mut file =
+        fs::File::from(memfd_create("nobody", MemfdFlags::CLOEXEC).map_err(io::Error::from).map_err(failed)?);
+    file.write_all(NOBODY).map_err(failed)?;
+    // Read at once, and not again.
+    gio::TlsFileDatabase::new(format!("/proc/self/fd/{}", file.as_raw_fd())).map_err(|error| {
+        let kind = Kind::Dependency { dependency: "remote".into() };
+        Error::with_source(kind, "no fingerprint can be compared: TLS does not work here", error)
+    })
+}
+
+/// What is wrong with a certificate, in words.
+fn said(faults: gio::TlsCertificateFlags) -> String {
+    use gio::TlsCertificateFlags as Fault;
+    let words = [
+        (Fault::UNKNOWN_CA, "nobody this machine knows has signed it"),
+        (Fault::BAD_IDENTITY, "it is for another host"),
+        (Fault::NOT_ACTIVATED, "it is not valid yet"),
+        (Fault::EXPIRED, "it has expired"),
+        (Fault::REVOKED, "it was revoked"),
+        (Fault::INSECURE, "its algorithm is not secure"),
+    ];
+    let found: Vec<_> = words.iter().filter(|(fault, _)| faults.contains(*fault)).map(|(_, words)| *words).collect();
+    if found.is_empty() { "it is broken".into() } else { found.join(", ") }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,11 +241,13 @@ impl Reason {
 
 #[cfg(test)]
 mod tests {
+    use gio::prelude::TlsDatabaseExt;
+
     use super::*;
 
     fn remote() -> Remote {
         media::init().unwrap();
-        Remote { shown: "rtsp://***@cam/x".into(), offered: Mutex::default(), taken: AtomicBool::new(false) }
+        Remote::new(&RtspUrl::parse("rtsp://me:hunter2@cam/x").unwrap())
     }
 
     fn caps(media: &str, encoding: &str) -> gst::Caps {
@@ -179,6 +283,43 @@ mod tests {
             matches!(error.kind(), Kind::Unsupported { feature } if feature.starts_with("H265 video")),
             "{error:?}"
         );
+    }
+
+    #[test]
+    fn who_is_to_have_a_fingerprint_is_trusted_for_nothing_else() {
+        media::init().unwrap();
+        let expected = Fingerprint::written("ab:cd");
+        for (url, expected, compared) in [
+            ("rtsps://cam/x", expected.as_ref(), true),
+            ("rtsps://cam/x", None, false),
+            ("rtsp://cam/x", expected.as_ref(), false),
+        ] {
+            let pipeline = launch::pipeline("rtspsrc name=source fakesink").unwrap();
+            Remote::attach(&pipeline, &plan(&RtspUrl::parse(url).unwrap(), expected)).unwrap().unwrap();
+            let source = pipeline.by_name("source").unwrap();
+            let trusted = source.property::<Option<gio::TlsDatabase>>("tls-database");
+            assert_eq!(trusted.is_some(), compared, "{url} {expected:?}");
+        }
+        // Not even the one that is in the list.
+        let own = gio::TlsCertificate::from_pem(std::str::from_utf8(NOBODY).unwrap()).unwrap();
+        let flags = gio::TlsDatabaseVerifyFlags::empty();
+        let (server, nothing) = ("1.3.6.1.5.5.7.3.1", gio::Cancellable::NONE);
+        let faults = nobody().unwrap().verify_chain(
+            &own,
+            server,
+            None::<&gio::NetworkAddress>,
+            None::<&gio::TlsInteraction>,
+            flags,
+            nothing,
+        );
+        assert!(faults.unwrap().contains(gio::TlsCertificateFlags::EXPIRED));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_certificate_is_said() {
+        use gio::TlsCertificateFlags as Fault;
+        assert_eq!(said(Fault::BAD_IDENTITY | Fault::EXPIRED), "it is for another host, it has expired");
+        assert_eq!(said(Fault::GENERIC_ERROR), "it is broken");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The reference, docs/configuration.md, against the keys that the code asks for.
 
-use camera_service::config::Config;
+use camera_service::config::{Config, counts_at_once};
 use serde_json::Value;
 
 use super::read;
@@ -75,4 +75,22 @@ fn the_reference_has_every_key_with_its_default() {
         }
     }
     assert!(wrong.is_empty(), "docs/configuration.md:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_reference_says_which_keys_count_at_once() {
+    let reference = read("docs/configuration.md");
+    let list = reference.split("These count at once:").nth(1).and_then(|rest| rest.split("All others wait").next());
+    let listed: Vec<&str> = list.expect("a list").split('`').skip(1).step_by(2).collect();
+    let mut keys = Vec::new();
+    keys_of(&Config::schema(), "", &mut keys);
+    for (key, _) in keys.iter().filter(|(key, schema)| !key.contains("[]") && !schema["properties"].is_object()) {
+        let is_listed =
+            listed.iter().any(|said| said.strip_suffix('*').map_or(said == key, |start| key.starts_with(start)));
+        assert_eq!(is_listed, counts_at_once(key), "{key}");
+    }
+    let known = |said: &&str| {
+        keys.iter().any(|(key, _)| said.strip_suffix('*').map_or(said == key, |start| key.starts_with(start)))
+    };
+    assert!(listed.iter().all(known), "{listed:?}");
 }

@@ -185,6 +185,23 @@ fn a_port_is_taken_and_by_whom_or_cannot_be_had() {
         report.has("fail", check, &format!("(pid {})", std::process::id()));
         drop(taken);
     }
+    // What to set is what decides.
+    let mtx = desk.path("mediamtx.yml");
+    fs::write(&mtx, format!("rtspAddress: {}:9554\nplayback: yes\n", desk.address)).unwrap();
+    desk.configure(&format!("mediamtx: {{ config_file: {}, api_bind_address: {} }}", mtx.display(), desk.address));
+    let [rtsp, playback, health] =
+        [9554, 9996, 8003].map(|port| TcpListener::bind((desk.address.as_str(), port)).unwrap());
+    let report = desk.examine(&["--only", "ports"]);
+    assert!(report.fix("ports.mediamtx.rtsp_port").ends_with(&format!("or set rtspAddress in {}", mtx.display())));
+    assert!(report.fix("ports.mediamtx.playback_port").ends_with("or set mediamtx.playback_port"));
+    assert!(report.fix("ports.security.health.port").ends_with("or set security.health.port"));
+    desk.start_with(
+        &format!("{BINARY} --config {} run", desk.config().display()),
+        &format!("Environment=MTX_RTSPADDRESS={}:9554", desk.address),
+    );
+    let report = desk.examine(&["--only", "ports"]);
+    assert!(report.fix("ports.mediamtx.rtsp_port").ends_with("or set MTX_RTSPADDRESS"));
+    drop((rtsp, playback, health));
     desk.configure(&format!("rtsp: {{ bind_address: {}, udp_first_port: 8000, udp_last_port: 8003 }}", desk.address));
     desk.examine(&["--only", "ports"]).has("ok", "ports.rtsp.udp_first_port", "8000 to 8003 are free");
     let taken = UdpSocket::bind((desk.address.as_str(), 8001)).unwrap();

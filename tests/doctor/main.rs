@@ -142,6 +142,13 @@ impl Report {
         assert_eq!(self.whole["status"], if failed { "fail" } else { "ok" });
     }
 
+    /// What to do about a check.
+    #[track_caller]
+    fn fix(&self, check: &str) -> &str {
+        let finding = self.checks().iter().find(|finding| finding["check"] == check);
+        finding.and_then(|finding| finding["fix"].as_str()).unwrap_or_else(|| panic!("{check}: {:#}", self.whole))
+    }
+
     /// Panics unless nothing failed.
     #[track_caller]
     fn is_good(&self) {

@@ -92,11 +92,12 @@ async fn a_camera_is_read_under_another_name_too() {
     let service = Service::start(SMALL).await;
     service.plug(&Camera::usb(0, "1.1", None)).await;
     service.streaming("camera0").await;
-    let older = "ffmpeg -f v4l2 -i /dev/video0 -c:v libx264 -f rtsp rtsp://localhost:8554/yard";
+    let older = "ffmpeg -f v4l2 -i /dev/video0 -c:v libx264 -f rtsp rtsp://localhost:8554/$MTX_PATH";
     for (name, body) in [
         ("door", json!({ "source": "/dev/video0" })),
         ("pi", json!({ "source": "rpiCamera", "sourceOnDemand": true })),
         ("yard", json!({ "runOnDemand": older })),
+        ("gate", json!({ "runOnInit": older, "runOnInitRestart": true })),
     ] {
         done(&service, "POST", &format!("/config/paths/add/{name}"), &body.to_string()).await;
         let video = ffprobe(&service.url(name), &["-rtsp_transport", "tcp"]).await.unwrap();
@@ -120,5 +121,19 @@ async fn a_camera_runs_on_demand_when_it_is_told_to() {
     done(&service, "DELETE", "/config/paths/delete/camera0", "").await;
     service.streaming("camera0").await;
     assert_eq!(get(&service, "/config/paths/get/camera0").await["sourceOnDemand"], false);
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pictures_that_are_none_are_counted_of_the_path() {
+    let service = Service::start(SMALL).await;
+    let source = service.folder.path().join("pipelines/source/mjpeg.launch");
+    let nonsense = "fakesrc name=source is-live=true do-timestamp=true format=time sizetype=fixed sizemax=600 ! \
+                    image/jpeg,width=640,height=360,framerate=30/1 ! capsfilter name=mode";
+    std::fs::write(source, nonsense).unwrap();
+    service.plug(&Camera::usb(0, "1.1", None).giving(*b"MJPG")).await;
+    let counted =
+        async { while get(&service, "/paths/get/camera0").await["inboundFramesInError"].as_u64() == Some(0) {} };
+    timeout(PATIENCE, counted).await.expect("they are counted");
     service.stop().await;
 }

@@ -293,6 +293,15 @@ async fn a_film_of_ones_own_is_shown_again_and_again_and_recorded() {
         }
     };
     let started = timeout(PATIENCE, begun).await.expect("a recording");
+    // Whoever comes asks for a key frame, also between a picture and those that are shown before it.
+    let stream = service.path("stage", |status| status.available().is_some()).await.available().unwrap().clone();
+    let mut frames = stream.subscribe(camera_service::stream::Join::Live);
+    for number in 0..30 {
+        timeout(PATIENCE, frames.next()).await.expect("a frame");
+        if number % 3 == 0 {
+            stream.request_key_frame();
+        }
+    }
     let mut shown = pictures(&service.url("stage"), &["-rtsp_transport", "tcp"], 85).await.unwrap();
     // ffmpeg leaves pictures out while it finds out how they are ordered.
     let shown = shown.split_off(20);

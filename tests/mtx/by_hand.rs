@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{
     done, get,
-    hand::Hand,
+    hand::{Hand, sdp},
     support::{Camera, PATIENCE, SMALL, Service, peers::ffprobe},
 };
 
@@ -45,7 +45,7 @@ async fn a_stream_is_asked_for_by_its_track() {
             assert_eq!(hand.ask("SETUP", track, TCP).await.status, 200, "{path}{track}");
             let played = hand.ask("PLAY", if path.ends_with('/') { "" } else { "/" }, "").await;
             assert_eq!((played.status, played.header("range")), (200, ""), "{path}{track}");
-            assert!(played.header("rtp-info").contains("/camera0/trackID=0;seq="), "{played:?}");
+            assert!(played.header("rtp-info").ends_with("/camera0/trackID=0"), "{played:?}");
             hand.take(3).await;
             let session = get(&service, "/rtspsessions/list").await["items"][0].clone();
             let query = path.split_once('?').map_or("", |(_, query)| query);
@@ -92,14 +92,6 @@ async fn a_stream_is_asked_for_by_its_track() {
     assert_eq!(session["query"], "user=x");
     reader.kill().await.unwrap();
     service.stop().await;
-}
-
-/// What is published by hand.
-fn sdp(control: &str) -> String {
-    format!(
-        "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 0.0.0.0\r\nt=0 0\r\nm=video 0 RTP/AVP 96\r\n\
-         a=rtpmap:96 H264/90000\r\na=fmtp:96 packetization-mode=1\r\na=control:{control}\r\n"
-    )
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,6 +16,7 @@ use tokio::{
 
 use super::{
     curl, done,
+    hand::Hand,
     support::{
         Camera, SMALL, Service,
         peers::{ffprobe, run},
@@ -89,6 +90,21 @@ async fn another_server_is_asked() {
         (&json!("read"), &json!("camera0"), &json!("rtsp"))
     );
     assert!(ffprobe(&of(&service, "me:no@", ""), &["-rtsp_transport", "tcp"]).await.unwrap_err().contains("401"));
+
+    // Once for the connection and once for the session, by which whoever is asked can have it ended.
+    let mut hand = Hand::connect(&service, "camera0").await;
+    let shown = format!("User-Agent: hand\r\nAuthorization: Basic {}\r\n", BASE64_STANDARD.encode("me:pw"));
+    assert_eq!(hand.ask("DESCRIBE", "", &shown).await.status, 200);
+    let wanted = format!("Transport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n{shown}");
+    assert_eq!(hand.ask("SETUP", "/trackID=0", &wanted).await.status, 200);
+    let questions = asked.lock().unwrap().clone();
+    let [described, set_up] = &questions[questions.len() - 2..] else { unreachable!("there are two") };
+    let known = async |what: &str| curl(api, "GET", what, "", &["-u", "me:pw"]).await.json()["items"][0]["id"].clone();
+    for (question, id) in [(described, known("/rtspconns/list").await), (set_up, known("/rtspsessions/list").await)] {
+        assert_eq!((&question["action"], &question["userAgent"]), (&json!("read"), &json!("hand")));
+        assert_eq!(question["id"], id);
+        assert!(id.is_string());
+    }
     service.stop().await;
 }
 

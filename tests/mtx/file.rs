@@ -15,6 +15,9 @@ use super::{
     },
 };
 
+/// The exit code after which systemd does not try again, as of a wrong configuration of our own.
+const WRONG: i32 = 78;
+
 /// A service that reads `text` as MediaMTX's configuration, and where that is.
 async fn start(text: &str) -> (Service, std::path::PathBuf) {
     let (folder, file) = configured(SMALL);
@@ -78,16 +81,33 @@ paths:
     until(&service, "mine", false).await;
     until(&service, "gate", true).await;
     assert_eq!(ask(&service, "GET", "/paths/get/door", "").await.status, 404);
-    service.path("camera0", |status| status.stream.is_some()).await;
-    assert!(service.app.paths().status("camera0").unwrap().recording.is_none(), "nothing says that it is recorded");
-
-    // Wrong in one place: nothing of it counts. What comes after it does.
-    fs::write(&file, "paths: {gate: {}, other: {source: nonsense}}").unwrap();
-    done(&service, "POST", "/config/paths/add/mine", "{}").await;
-    fs::write(&file, "paths: {last: }").unwrap();
-    until(&service, "last", true).await;
-    until(&service, "other", false).await;
+    // Nothing says any more that it is recorded.
+    service.path("camera0", |status| status.stream.is_some() && status.recording.is_none()).await;
     service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_becomes_wrong_changes_nothing_and_what_comes_after_it_counts() {
+    let (folder, config) = configured("camera: { test_pattern: never }");
+    let mediamtx = folder.path().join("mediamtx.yml");
+    fs::write(&mediamtx, "paths: {gate: {maxReaders: 3}}").unwrap();
+    let with = format!("api_port: 0, config_file: {}", mediamtx.display());
+    fs::write(&config, fs::read_to_string(&config).unwrap().replace("api_port: 0", &with)).unwrap();
+    let mut service = Process::start(&config, "human");
+    let line = service.line("MediaMTX-compatible api at http://").await;
+    let api = after(&line, "at http://").parse().unwrap();
+    let shown = async |name: &str| curl(api, "GET", &format!("/config/paths/get/{name}"), "", &[]).await;
+
+    // Wrong in one place: nothing of it counts.
+    fs::write(&mediamtx, "paths: {gate: {maxReaders: 5}, other: {source: nonsense}}").unwrap();
+    let told = service.line("everything stays as it was").await;
+    assert!(told.contains("invalid source: 'nonsense'"), "{told}");
+    assert_eq!((shown("other").await.status, shown("gate").await.json()["maxReaders"].clone()), (404, json!(3)));
+
+    fs::write(&mediamtx, "paths: {last: }").unwrap();
+    service.line("configuration read again").await;
+    assert_eq!((shown("last").await.status, shown("gate").await.status), (200, 404));
+    assert!(service.terminate().await.success());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -95,7 +115,7 @@ async fn a_wrong_one_keeps_the_service_from_starting_and_says_why() {
     let (folder, file) = configured(SMALL);
     let mediamtx = folder.path().join("mediamtx.yml");
     fs::write(&mediamtx, "paths: {a: {maxReader: 1}}").unwrap();
-    let why = run_with(&file, &mediamtx).await;
+    let why = run_with(&file, &mediamtx, WRONG).await;
     assert!(why.contains("mediamtx.yml: json: unknown field \"paths.a.maxReader\""), "{why}");
     for (key, words) in [
         ("apiAddress: unix:///run/api", "mediamtx.yml: 'apiAddress' is no address to listen at: 'unix:///run/api'"),
@@ -108,10 +128,11 @@ async fn a_wrong_one_keeps_the_service_from_starting_and_says_why() {
         ("{rtspTransports: [multicast], multicastRTPPort: 9000, multicastRTCPPort: 9002}", "must be consecutive"),
     ] {
         fs::write(&mediamtx, key).unwrap();
-        let why = run_with(&file, &mediamtx).await;
+        let why = run_with(&file, &mediamtx, WRONG).await;
         assert!(why.contains(words), "{why}");
     }
-    let why = run_with(&file, &folder.path().join("none.yml")).await;
+    // It may be on a disk that is there later.
+    let why = run_with(&file, &folder.path().join("none.yml"), 1).await;
     assert!(why.contains("none.yml cannot be read"), "{why}");
 }
 
@@ -166,6 +187,8 @@ readTimeout: 20s
 paths:
   cam: {maxReaders: 3, rpiCameraFPS: 10}
   other: {rpiCameraFPS: 20, rtspRangeType: npt}
+  far: {source: 'rtmp://me:secret@192.0.2.1/live'}
+  near: {source: /dev/video7, fallback: /cam}
 ";
     fs::write(&mediamtx, text).unwrap();
     let with = format!("api_port: 0, config_file: {}", mediamtx.display());
@@ -188,17 +211,20 @@ paths:
     let idle = told("does nothing here");
     assert_eq!(idle, ["writeQueueSize", "hls", "rpiCameraFPS", "rtspRangeType", "dumpPackets"], "{log:#?}");
     assert_eq!(told("counts when the service starts"), ["rtspAddress"], "{log:#?}");
+    let nothing: Vec<_> = log.iter().filter(|line| line.contains("nothing streams on this path")).collect();
+    assert!(matches!(nothing[..], [line] if line.contains("path=\"far\" scheme=\"rtmp\"")), "{nothing:?}");
+    assert!(!log.iter().any(|line| line.contains("secret")), "{log:#?}");
     assert!(log.iter().any(|line| line.contains("playback is not served: mediamtx.yml says so")), "{log:#?}");
 }
 
-/// What the service says that ends at once.
-async fn run_with(file: &Path, mediamtx: &Path) -> String {
+/// What the service says that ends at once, with this exit code.
+async fn run_with(file: &Path, mediamtx: &Path, code: i32) -> String {
     let arguments = ["--config", &file.display().to_string(), "--mediamtx-config", &mediamtx.display().to_string()]
         .map(str::to_owned);
     let child =
         tokio::process::Command::new(env!("CARGO_BIN_EXE_camera-service")).args(arguments).kill_on_drop(true).output();
     let output = timeout(PATIENCE, child).await.expect("it ends").unwrap();
-    assert!(!output.status.success());
+    assert_eq!(output.status.code(), Some(code), "{output:?}");
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 

@@ -22,13 +22,22 @@ pub struct Hand {
     pub session: Option<String>,
     /// Packets that came in the connection.
     pub packets: usize,
+    /// The bytes of the largest of those that were [taken](Self::take).
+    pub largest: usize,
 }
 
 impl Hand {
     /// `path` may have a query.
     pub async fn connect(service: &Service, path: &str) -> Self {
         let socket = TcpStream::connect(("127.0.0.1", service.app.rtsp_port())).await.unwrap();
-        Self { socket: BufReader::new(socket), url: service.url(path), number: 0, session: None, packets: 0 }
+        Self {
+            socket: BufReader::new(socket),
+            url: service.url(path),
+            number: 0,
+            session: None,
+            packets: 0,
+            largest: 0,
+        }
     }
 
     /// Sends these bytes, if somebody still takes them.
@@ -103,6 +112,7 @@ impl Hand {
             self.socket.read_exact(&mut head).await.unwrap();
             let mut packet = vec![0; u16::from_be_bytes([head[2], head[3]]).into()];
             self.socket.read_exact(&mut packet).await.unwrap();
+            self.largest = self.largest.max(packet.len());
             self.packets += 1;
         }
     }
@@ -115,4 +125,42 @@ impl Hand {
         hand.take(1).await;
         hand
     }
+
+    /// Publishes H.264 to a path, none of which is sent yet.
+    pub async fn publish(service: &Service, path: &str) -> Self {
+        let mut hand = Self::announce(service, path).await;
+        hand.record().await;
+        hand
+    }
+
+    /// The first half of that.
+    pub async fn announce(service: &Service, path: &str) -> Self {
+        let mut hand = Self::connect(service, path).await;
+        hand.send("ANNOUNCE", "", "Content-Type: application/sdp\r\n", &sdp("trackID=0")).await;
+        assert_eq!(hand.reply().await.expect("a reply").status, 200);
+        hand
+    }
+
+    /// The second.
+    pub async fn record(&mut self) {
+        let way = "Transport: RTP/AVP/TCP;unicast;interleaved=0-1;mode=record\r\n";
+        assert_eq!(self.ask("SETUP", "/trackID=0", way).await.status, 200);
+        assert_eq!(self.ask("RECORD", "", "").await.status, 200);
+    }
+}
+
+/// H.264, its stream named so.
+pub fn sdp(control: &str) -> String {
+    format!(
+        "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 0.0.0.0\r\nt=0 0\r\nm=video 0 RTP/AVP 96\r\n\
+         a=rtpmap:96 H264/90000\r\na=fmtp:96 packetization-mode=1\r\na=control:{control}\r\n"
+    )
+}
+
+/// An RTP packet inside a connection.
+pub fn framed(packet: &[u8]) -> Vec<u8> {
+    let mut framed = vec![b'$', 0];
+    framed.extend(u16::try_from(packet.len()).unwrap().to_be_bytes());
+    framed.extend(packet);
+    framed
 }

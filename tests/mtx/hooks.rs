@@ -7,6 +7,7 @@ use tokio::time::timeout;
 
 use super::{
     ask, done,
+    hand::Hand,
     matching::{publish, until},
     support::{Camera, PATIENCE, SMALL, Service, configured, peers::ffprobe},
 };
@@ -43,12 +44,14 @@ async fn said(service: &Service, file: &std::path::Path, lines: &[&str]) -> Stri
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_has_a_publisher_started_and_everything_is_told() {
     let (service, file) = start(true).await;
-    let publish = "ffmpeg -v error -re -f lavfi -i testsrc=size=320x240:rate=25 -c:v libx264 -preset ultrafast \
+    let publish = "sh -c 'echo demand $MTX_QUERY >> FILE; exec \"$@\"' sh ffmpeg -v error -re -f lavfi -i testsrc=size=320x240:rate=25 -c:v libx264 -preset ultrafast \
                    -tune zerolatency -pix_fmt yuv420p -g 25 -f rtsp -rtsp_transport tcp rtsp://127.0.0.1:$RTSP_PORT/$MTX_PATH";
     let body = json!({
-        "runOnDemand": publish,
+        // Which is no reader: for it nothing runs on.
+        "record": true,
+        "runOnDemand": publish.replace("FILE", &file.display().to_string()),
         "runOnDemandCloseAfter": "100ms",
-        "runOnUnDemand": say("undemand $MTX_PATH $G1", &file),
+        "runOnUnDemand": say("undemand $MTX_PATH $G1 $MTX_QUERY", &file),
         "runOnReady": say("available $MTX_PATH $MTX_SOURCE_TYPE", &file),
         "runOnNotReady": say("unavailable $MTX_PATH", &file),
         "runOnRead": say("read $MTX_PATH $MTX_READER_TYPE $MTX_QUERY", &file),
@@ -62,10 +65,11 @@ async fn a_reader_has_a_publisher_started_and_everything_is_told() {
     assert_eq!(video["width"], 320);
     let lines = [
         "connect rtspConn",
+        "demand a%3Db_c-.~%26d%3D%2520",
         "available stage-left rtspSession",
         "read stage-left rtspSession a%3Db_c-.~%26d%3D%2520",
         "unread stage-left",
-        "undemand stage-left left",
+        "undemand stage-left left a%3Db_c-.~%26d%3D%2520",
         "unavailable stage-left",
     ];
     said(&service, &file, &lines).await;
@@ -142,6 +146,45 @@ async fn recordings_and_paths_have_theirs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_command_is_words_for_a_program_and_not_for_a_shell_and_is_run_again_where_that_is_said() {
+    let (service, file) = start(true).await;
+    let folder = service.folder.path().display().to_string();
+    let odd = ["a;b", "$(x)", "c|d", ">e", "f g", "`h`", "&&", "studio-i"].map(|name| format!("{folder}/{name}"));
+    let touch = format!("touch {0}/a;b {0}/$(x) {0}/c|d {0}/>e '{0}/f g' {0}/`h` {0}/&& {0}/${{MTX_PATH}}-i", folder);
+    done(&service, "POST", "/config/paths/add/studio", &json!({ "runOnInit": touch }).to_string()).await;
+    let made = async {
+        while !odd.iter().all(|name| fs::exists(name).unwrap()) {
+            ask(&service, "GET", "/info", "").await;
+        }
+    };
+    timeout(PATIENCE, made).await.unwrap_or_else(|_| panic!("{:?}", fs::read_dir(&folder)));
+
+    let again = json!({ "runOnInit": say("init $MTX_PATH $RTSP_PATH $RTSP_PORT", &file), "runOnInitRestart": true });
+    done(&service, "POST", "/config/paths/add/again", &again.to_string()).await;
+    let global = json!({
+        "runOnConnect": say("connect $MTX_CONN_TYPE $MTX_CONN_ID", &file),
+        "runOnDisconnect": say("disconnect $MTX_CONN_TYPE $MTX_CONN_ID $RTSP_PORT", &file),
+    });
+    done(&service, "PATCH", "/config/global/patch", &global.to_string()).await;
+    let port = service.app.rtsp_port();
+    let connection = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    let text = said(&service, &file, &["connect rtspConn "]).await;
+    let id = text.lines().find_map(|line| line.strip_prefix("connect rtspConn ")).unwrap().to_owned();
+    assert_eq!(super::get(&service, "/rtspconns/list").await["items"][0]["id"], id.as_str());
+    drop(connection);
+    said(&service, &file, &[&format!("disconnect rtspConn {id} {port}")]).await;
+
+    let init = format!("init again again {port}");
+    let twice = async {
+        while fs::read_to_string(&file).unwrap().lines().filter(|line| *line == init).count() < 2 {
+            ask(&service, "GET", "/info", "").await;
+        }
+    };
+    timeout(PATIENCE, twice).await.expect("it is run again");
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_set_over_the_api_is_not_run_unless_that_is_allowed() {
     let (service, file) = start(false).await;
     let allowed = say("init $MTX_PATH", &file);
@@ -149,5 +192,43 @@ async fn what_is_set_over_the_api_is_not_run_unless_that_is_allowed() {
     done(&service, "POST", "/config/paths/add/studio", &body.to_string()).await;
     ffprobe(&service.url("studio"), &["-rtsp_transport", "tcp"]).await.unwrap_err();
     assert!(!file.exists());
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_would_capture_a_camera_at_the_start_is_not_run_and_its_path_has_the_camera() {
+    let (service, file) = start(true).await;
+    service.plug(&Camera::usb(0, "1.1", None)).await;
+    let capture = say("captured", &file) + " -f v4l2 -i /dev/video0 -f rtsp rtsp://localhost:$RTSP_PORT/$MTX_PATH";
+    let body = json!({ "runOnInit": capture, "runOnInitRestart": true }).to_string();
+    done(&service, "POST", "/config/paths/add/gate", &body).await;
+    // All the time, as the command would: without a reader.
+    service.streaming("gate").await;
+    // What publishes it elsewhere is another matter.
+    let elsewhere = say("init $MTX_PATH", &file) + " -f v4l2 -i /dev/video0 -f rtsp rtsp://192.0.2.1/there";
+    let body = json!({ "runOnInit": elsewhere }).to_string();
+    done(&service, "POST", "/config/paths/add/later", &body).await;
+    let text = said(&service, &file, &["init later"]).await;
+    assert!(!text.contains("captured"), "{text}");
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_a_publisher_that_does_not_come_is_told_so() {
+    let (service, file) = start(true).await;
+    let body = json!({ "runOnDemand": say("demand $MTX_PATH", &file), "runOnDemandStartTimeout": "50ms" }).to_string();
+    done(&service, "POST", "/config/paths/add/studio", &body).await;
+    done(&service, "POST", "/config/paths/add/~%5Estage", &body).await;
+    for (path, method, more) in [
+        ("studio", "DESCRIBE", ""),
+        ("stage", "DESCRIBE", ""),
+        ("studio", "SETUP", "/trackID=0"),
+        ("stage", "SETUP", ""),
+    ] {
+        let mut hand = Hand::connect(&service, path).await;
+        let reply = hand.ask(method, more, "Transport: RTP/AVP/TCP;unicast\r\n").await;
+        assert_eq!(reply.status, 400, "{method} {path}");
+    }
+    said(&service, &file, &["demand studio", "demand stage"]).await;
     service.stop().await;
 }

@@ -7,12 +7,16 @@
 mod support;
 
 mod acting;
+mod alike;
 mod always;
 mod by_hand;
 mod by_name;
 mod contract;
+mod counted;
 mod crowd;
 mod elsewhere;
+mod endless;
+mod every_key;
 mod file;
 mod hand;
 mod hooks;
@@ -20,9 +24,12 @@ mod matching;
 mod metrics;
 mod people;
 mod playback;
+mod published;
+mod pulled;
 mod records;
 mod reports;
 mod rtsps;
+mod rules;
 mod shape;
 
 use std::{collections::BTreeMap, net::SocketAddr};

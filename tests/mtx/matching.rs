@@ -1,15 +1,18 @@
 //! Publishers, redirects, and entries that stand for many paths.
 
-use std::process::Stdio;
+use std::{fs, process::Stdio};
 
 use serde_json::{Value, json};
-use tokio::process::{Child, Command};
+use tokio::{
+    process::{Child, Command},
+    time::timeout,
+};
 
 use super::{
     ask, contract, done, get,
     shape::check,
     support::{
-        Camera, PATIENCE, SMALL, Service,
+        Camera, PATIENCE, SMALL, Service, configured,
         peers::ffprobe,
         remote::{H264, Remote},
     },
@@ -35,7 +38,7 @@ pub async fn until(service: &Service, name: &str, so: impl Fn(&Value) -> bool) -
             }
         }
     };
-    tokio::time::timeout(PATIENCE, look).await.expect("in time")
+    timeout(PATIENCE, look).await.expect("in time")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -53,7 +56,7 @@ async fn a_publisher_is_the_source_of_its_path_and_is_told_as_a_session() {
     );
     assert!(session["inboundRTPPackets"].as_u64() > Some(0), "{session}");
     done(&service, "POST", &format!("/rtspsessions/kick/{}", session["id"].as_str().unwrap()), "").await;
-    tokio::time::timeout(PATIENCE, publisher.wait()).await.expect("it is sent off").unwrap();
+    timeout(PATIENCE, publisher.wait()).await.expect("it is sent off").unwrap();
     let path = until(&service, "studio", |path| path["ready"] == false).await;
     assert_eq!(path["source"], Value::Null);
     service.stop().await;
@@ -63,10 +66,7 @@ async fn a_publisher_is_the_source_of_its_path_and_is_told_as_a_session() {
 async fn a_path_that_an_expression_matches_is_there_while_it_is_published() {
     let service = Service::start(SMALL).await;
     let mut refused = publish(&service.url("stage/left"));
-    assert!(
-        !tokio::time::timeout(PATIENCE, refused.wait()).await.expect("an end").unwrap().success(),
-        "not configured"
-    );
+    assert!(!timeout(PATIENCE, refused.wait()).await.expect("an end").unwrap().success(), "not configured");
     done(&service, "POST", "/config/paths/add/all_others", "{}").await;
     let mut publisher = publish(&service.url("stage/left"));
     let path = until(&service, "stage/left", |path| path["ready"] == true).await;
@@ -75,6 +75,65 @@ async fn a_path_that_an_expression_matches_is_there_while_it_is_published() {
     assert_eq!(ask(&service, "GET", "/config/paths/get/stage/left", "").await.status, 404);
     publisher.kill().await.unwrap();
     until(&service, "stage/left", Value::is_null).await;
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn recordings_change_and_entries_take_over_without_a_publisher_noticing() {
+    let (folder, config) = configured(SMALL);
+    let file = folder.path().join("mediamtx.yml");
+    let entry = |more: &str| format!("paths: {{ '~^live/(.+)$': {{ {more} }} }}");
+    fs::write(&file, entry("record: true")).unwrap();
+    let yaml = fs::read_to_string(&config).unwrap();
+    fs::write(&config, yaml.replace("api_port: 0", &format!("api_port: 0, config_file: {}", file.display()))).unwrap();
+    let service = Service::start_in(folder, config).await;
+    let mut publisher = publish(&service.url("live/y"));
+    let stream = service.streaming("live/y").await.stream.unwrap();
+    let is = |conf_name: &'static str, recorded: bool| {
+        let (service, stream) = (&service, &stream);
+        async move {
+            until(service, "live/y", |path| {
+                let is_recorded = service.app.paths().status("live/y").is_ok_and(|status| status.recording.is_some());
+                assert!(!stream.is_closed(), "{path}");
+                path["confName"] == conf_name && is_recorded == recorded
+            })
+            .await;
+        }
+    };
+    let expression = "~^live/(.+)$";
+    is(expression, true).await;
+    let place = "/config/paths/patch/~%5Elive%2F(.%2B)$";
+    done(&service, "PATCH", place, r#"{"record":false}"#).await;
+    is(expression, false).await;
+    let body = r#"{"recordPartDuration":"2s","rpiCameraBrightness":0.5}"#;
+    done(&service, "PATCH", "/config/pathdefaults/patch", body).await;
+    is(expression, false).await;
+    done(&service, "POST", "/config/paths/add/live/y", r#"{"record":true}"#).await;
+    is("live/y", true).await;
+    done(&service, "PATCH", "/config/paths/patch/live/y", r#"{"recordPartDuration":"1s"}"#).await;
+    is("live/y", true).await;
+    done(&service, "DELETE", "/config/paths/delete/live/y", "").await;
+    is(expression, false).await;
+    done(&service, "POST", "/config/paths/add/~%5Elive", r#"{"record":true}"#).await;
+    is("~^live", true).await;
+    fs::write(&file, entry("recordPartDuration: 3s")).unwrap();
+    is(expression, false).await;
+
+    // It is one of the entry's again, as if it had always been: it goes with its publisher.
+    publisher.kill().await.unwrap();
+    until(&service, "live/y", Value::is_null).await;
+    // What matters ends it: by the entry that it has, and by another.
+    for (method, place, body) in [
+        ("PATCH", place, r#"{"maxReaders":5}"#),
+        ("POST", "/config/paths/add/live/y", r#"{"overridePublisher":false}"#),
+        ("DELETE", "/config/paths/delete/live/y", ""),
+    ] {
+        let mut publisher = publish(&service.url("live/y"));
+        let stream = service.streaming("live/y").await.stream.unwrap();
+        done(&service, method, place, body).await;
+        assert!(stream.is_closed(), "{method} {place}");
+        timeout(PATIENCE, publisher.wait()).await.expect("it is sent off").unwrap();
+    }
     service.stop().await;
 }
 
@@ -89,6 +148,10 @@ async fn a_reader_of_a_path_that_an_expression_matches_has_its_stream_pulled() {
     assert_eq!(video["width"], 320);
     until(&service, "far-live", Value::is_null).await;
     assert!(ffprobe(&service.url("near-live"), &["-rtsp_transport", "tcp"]).await.is_err());
+    let body = json!({ "source": remote.url("").replace("/live", "/$MTX_QUERY"), "sourceOnDemand": true }).to_string();
+    done(&service, "POST", "/config/paths/add/~%5Easked-(.*)$", &body).await;
+    let video = ffprobe(&service.url("asked-x?live"), &["-rtsp_transport", "tcp"]).await.unwrap();
+    assert_eq!(video["width"], 320);
     service.stop().await;
 }
 

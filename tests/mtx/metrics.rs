@@ -19,7 +19,44 @@ pub async fn scrape(service: &Service, query: &str) -> Samples {
     let reply = curl_at(&format!("http://{port}/metrics{query}"), "GET", "", &[]).await;
     assert_eq!((reply.status, reply.header("content-type")), (200, "text/plain; charset=utf-8"), "{reply:?}");
     assert_eq!(reply.header("server"), "mediamtx");
-    parse(&reply.body)
+    let samples = parse(&reply.body);
+    typed(&reply.body, &samples);
+    samples
+}
+
+/// What is said of a metric is said of one that is there, once, in front of it; and histograms add up.
+fn typed(text: &str, samples: &Samples) {
+    let mut types = BTreeMap::new();
+    for (number, line) in text.lines().enumerate() {
+        let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|said| said.split_once(' ')) else { continue };
+        assert!(text.contains(&format!("# HELP {name} ")), "no help: {line}");
+        assert!(types.insert(name, kind).is_none(), "twice: {line}");
+        let of_it = |line: &str| line.strip_prefix(name).is_some_and(|rest| !rest.starts_with(char::is_alphanumeric));
+        assert!(!text.lines().take(number).any(of_it), "behind its samples: {line}");
+        match kind {
+            "counter" => assert!(name.ends_with("_total"), "{line}"),
+            "gauge" => assert!(!name.ends_with("_total"), "{line}"),
+            _ => assert_eq!(kind, "histogram", "{line}"),
+        }
+    }
+    for name in samples.keys().filter(|name| name.starts_with("camera_service_")) {
+        let of = ["", "_bucket", "_sum", "_count"].iter().find_map(|part| types.get(name.strip_suffix(part)?));
+        let kind = of.unwrap_or_else(|| panic!("no type: {name}"));
+        let Some(base) = name.strip_suffix("_bucket").filter(|_| *kind == "histogram") else { continue };
+        let mut buckets: BTreeMap<_, Vec<(f64, f64)>> = BTreeMap::new();
+        for (labels, count) in &samples[name] {
+            let mut labels = labels.clone();
+            let bound = labels.remove("le").expect("a bound").parse().unwrap();
+            buckets.entry(labels).or_default().push((bound, *count));
+        }
+        for (labels, counts) in buckets {
+            assert!(counts.is_sorted_by(|one, next| one.0 < next.0 && one.1 <= next.1), "{name}: {counts:?}");
+            let (bound, all) = *counts.last().unwrap();
+            let count = samples[&format!("{base}_count")].iter().find(|(of, _)| *of == labels).map(|(_, count)| *count);
+            assert_eq!((bound, Some(all)), (f64::INFINITY, count), "{name}");
+            assert!(samples[&format!("{base}_sum")].iter().any(|(of, _)| *of == labels), "{name}");
+        }
+    }
 }
 
 /// Prometheus' text format, strictly: every line is a comment, empty, or a sample whose labels are in order.
@@ -134,6 +171,21 @@ async fn every_name_of_mediamtx_is_there_with_and_without_anybody_to_count() {
     let own = &scraped["camera_service_frames_published_total"][0];
     assert_eq!(own.0["path"], "camera0");
     assert!(own.1 > 0.0);
+    let counted = |name: &str| scraped[name][0].1;
+    let (captured, encoded) =
+        (counted("camera_service_frames_captured_total"), counted("camera_service_frames_encoded_total"));
+    let dropped: f64 = scraped["camera_service_frames_dropped_total"].iter().map(|(_, count)| count).sum();
+    // Of what the camera has delivered some may be on its way.
+    let all = captured >= encoded && captured < encoded + dropped + 100.0;
+    assert!(encoded >= own.1 && all, "{captured}, {encoded}, {dropped}, {}", own.1);
+    let stage = |name: &str, stage: &str| {
+        let samples = &scraped[&format!("camera_service_stage_seconds_{name}")];
+        samples.iter().find(|(labels, _)| labels["stage"] == stage).expect("it is there").1
+    };
+    // Every frame that was encoded was timed; none needs a second.
+    assert!((encoded - stage("count", "encode")).abs() <= 1.0, "{encoded}: {:?}", stage("count", "encode"));
+    assert!(stage("sum", "encode") > 0.0 && stage("sum", "encode") < encoded);
+    assert_eq!(stage("count", "decode"), 0.0, "its pictures are raw");
     let buckets = &scraped["camera_service_frame_delay_seconds_bucket"];
     assert!(buckets.iter().any(|(labels, count)| labels["le"] == "+Inf" && *count > 0.0), "{buckets:?}");
     assert!(scraped["camera_service_rtsp_frame_age_seconds_count"][0].1 > 0.0);
@@ -168,5 +220,8 @@ async fn only_those_who_may_read_them() {
     assert_eq!(curl_at(&url, "GET", "", &[]).await.status, 401);
     assert_eq!(curl_at(&url, "GET", "", &["-u", "prom:pw"]).await.status, 200);
     assert_eq!(curl_at(&format!("http://{port}/other"), "GET", "", &["-u", "prom:pw"]).await.status, 404);
+    let elsewhere = curl_at(&format!("{url}/?type=paths"), "GET", "", &[]).await;
+    assert_eq!((elsewhere.status, elsewhere.header("location")), (301, "/metrics?type=paths"), "{elsewhere:?}");
+    assert_eq!(curl_at(&format!("{url}/"), "POST", "", &[]).await.status, 401);
     service.stop().await;
 }

@@ -36,7 +36,7 @@ fn lines(text: &str) -> String {
 }
 
 /// A service that speaks it, with a certificate of its own, and a camera.
-async fn start() -> Service {
+pub async fn start() -> Service {
     let (folder, file) = configured(SMALL);
     let root = folder.path().display();
     certify(folder.path());

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use camera_service::output::rtsp::Transport;
+use futures_util::future::join_all;
 
 use super::{
     Server, eventually,
@@ -47,6 +48,17 @@ fn no_packet_goes_out_before_the_first_key_frame() {
 }
 
 #[test]
+fn what_play_says_of_the_first_packet_is_true() {
+    let source = Source::start(Kind { gop: 0, delay: 8, ..H264 });
+    let server = Server::serving(&source);
+    let url = server.url();
+    // The first of a media, and one of a media that runs: that packet is not made yet.
+    for reader in [Raw::play(&url), Raw::play(&url)] {
+        assert_eq!(reader.rtp_info, Some(format!("url={url}/trackID=0")));
+    }
+}
+
+#[test]
 fn the_first_frame_is_not_the_one_that_answered_describe() {
     for kind in [Kind { gop: 0, ..H264 }, Kind { gop: 10, key_frames_on_demand: false, ..H264 }] {
         the_first_frame_is_new(kind);
@@ -65,6 +77,24 @@ fn the_first_frame_is_new(kind: Kind) {
         let timestamp = reader.packet().1;
         assert!(timestamp.wrapping_sub(before) < 45_000, "half a second between two frames");
         before = timestamp;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_frame_that_answered_describe_does_not_come_twice() {
+    let source = Source::start(Kind { gop: 0, key_frames_on_demand: false, ..H264 });
+    let server = Server::serving(&source);
+    let url = server.url();
+    // Each has a media of its own, and they are in each other's way.
+    let readers = join_all((0..24).map(|_| Reader::open(&url, Transport::Tcp))).await;
+    for (number, reader) in readers.into_iter().enumerate() {
+        let mut reader = reader.unwrap();
+        let mut before = None;
+        for _ in 0..3 {
+            let at = reader.next().await.unwrap().timestamp().timestamp();
+            assert!(Some(at) > before, "{at} after {before:?} of reader {number}");
+            before = Some(at);
+        }
     }
 }
 

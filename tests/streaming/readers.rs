@@ -75,7 +75,9 @@ pub fn ffprobe(url: &str, transport: Transport) -> String {
         .args(["-select_streams", "v", "-show_entries", "stream=codec_name,width,height", "-of", "csv=p=0", url])
         .output()
         .unwrap();
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr)).trim().to_owned()
+    // It complains of packets that UDP loses on a busy machine, and goes on.
+    let said = if output.status.success() { output.stdout } else { output.stderr };
+    String::from_utf8_lossy(&said).trim().to_owned()
 }
 
 /// Pictures decoded by a GStreamer player, until there are `pictures`; the error otherwise.
@@ -102,6 +104,8 @@ pub struct Raw {
     session: Option<String>,
     /// What the last SETUP was answered with.
     pub transport: String,
+    /// What the last PLAY was answered with.
+    pub rtp_info: Option<String>,
 }
 
 impl Raw {
@@ -109,7 +113,8 @@ impl Raw {
         let authority = url.trim_start_matches("rtsp://").split('/').next().unwrap();
         let socket = TcpStream::connect(authority).unwrap();
         socket.set_read_timeout(Some(DEADLINE)).unwrap();
-        Self { socket: BufReader::new(socket), url: url.into(), sequence: 0, session: None, transport: String::new() }
+        let socket = BufReader::new(socket);
+        Self { socket, url: url.into(), sequence: 0, session: None, transport: String::new(), rtp_info: None }
     }
 
     pub fn port(&self) -> u16 {
@@ -134,6 +139,8 @@ impl Raw {
                 length = rest.parse().unwrap();
             } else if let Some(rest) = line.strip_prefix("Transport: ") {
                 self.transport = rest.into();
+            } else if let Some(rest) = line.strip_prefix("RTP-Info: ") {
+                self.rtp_info = Some(rest.into());
             } else if let Some(rest) = line.strip_prefix("Session: ") {
                 self.session = Some(rest.split(';').next().unwrap().into());
             } else if line.is_empty() && status != 0 {

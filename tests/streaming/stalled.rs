@@ -44,19 +44,38 @@ async fn a_tcp_reader_that_reads_no_more_stops_nobody_and_is_disconnected() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn udp_readers_never_wait_for_tcp_readers() {
-    let source = Source::start(HEAVY);
-    let settings = RtspSettings { stall_timeout: Duration::from_secs(3600), ..RtspSettings::default() };
-    let server = Server::with(settings);
+/// A server that waits so long for readers that take nothing, one who reads over UDP, and one that reads no more over TCP.
+async fn udp_beside_stalled(source: &Source, stall_timeout: Duration) -> (Server, Reader, Raw) {
+    let server = Server::with(RtspSettings { stall_timeout, ..RtspSettings::default() });
     server.server.mount("camera0", source.open());
     let mut udp = Reader::open(&server.url(), Transport::Udp).await.unwrap();
     udp.take(5).await.unwrap();
     let url = server.url();
     let stalled = tokio::task::spawn_blocking(move || Raw::play(&url)).await.unwrap();
+    (server, udp, stalled)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn udp_readers_never_wait_for_tcp_readers() {
+    let source = Source::start(HEAVY);
+    let (server, mut udp, stalled) = udp_beside_stalled(&source, Duration::from_secs(3600)).await;
     // More than the kernel takes for the stalled reader.
     udp.take(300).await.unwrap();
     assert_eq!(server.server.readers("camera0").count, 2);
+    drop(stalled);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_a_stalled_reader_is_not_sent_to_who_comes() {
+    let source = Source::start(HEAVY);
+    // Longer than it takes to fill the kernel's buffers and some of what waits behind them.
+    let (server, mut udp, stalled) = udp_beside_stalled(&source, Duration::from_secs(3)).await;
+    udp.take(90).await.unwrap();
+    let mut comes = Reader::open(&server.url(), Transport::Tcp).await.unwrap();
+    let first = comes.next().await.unwrap();
+    assert!(first.is_random_access_point(), "a frame from before it came");
+    assert_eq!(first.loss(), 0);
+    comes.take(30).await.unwrap();
     drop(stalled);
 }
 

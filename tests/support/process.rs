@@ -58,6 +58,14 @@ impl Process {
         timeout(PATIENCE, search).await.unwrap_or_else(|_| panic!("no line with \"{text}\""))
     }
 
+    /// A line that has `text` in it, whether it has been read already or not.
+    pub async fn logged(&mut self, text: &str) -> String {
+        match self.read.iter().find(|line| line.contains(text)) {
+            Some(line) => line.clone(),
+            None => self.line(text).await,
+        }
+    }
+
     /// Kills it, as a power cut or a fault of its own would.
     pub async fn kill(mut self) {
         self.child.kill().await.unwrap();

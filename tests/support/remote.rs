@@ -3,7 +3,7 @@
 use std::thread;
 
 use gst::glib;
-use gst_rtsp_server::prelude::*;
+use gst_rtsp_server::{gio, prelude::*};
 
 /// A live test pattern as H.264, with a key frame every ten.
 pub const H264: &str = "videotestsrc is-live=true ! video/x-raw,width=320,height=240,framerate=25/1 ! \
@@ -26,11 +26,42 @@ pub struct Remote {
     context: glib::MainContext,
     main_loop: glib::MainLoop,
     thread: Option<thread::JoinHandle<()>>,
+    scheme: &'static str,
 }
 
 impl Remote {
     /// Serves what `line` says on a port, 0 for any. `user` and `password` are asked for where they are given.
     pub fn start(port: u16, line: &str, user: Option<(&str, &str)>) -> Self {
+        Self::serve(port, line, |server, factory| {
+            let Some((name, password)) = user else { return "rtsp" };
+            let auth = gst_rtsp_server::RTSPAuth::new();
+            let token = gst_rtsp_server::RTSPToken::builder().field("media.factory.role", "user").build();
+            auth.add_basic(&gst_rtsp_server::RTSPAuth::make_basic(name, password), &token);
+            server.set_auth(Some(&auth));
+            factory.add_role_from_structure(&everything());
+            "rtsp"
+        })
+    }
+
+    /// The same on any port inside TLS, for everybody, with a certificate and its key (PEM), and these profiles of RTP.
+    pub fn inside_tls(line: &str, pem: &str, profiles: gst_rtsp_server::gst_rtsp::RTSPProfile) -> Self {
+        Self::serve(0, line, |server, factory| {
+            let auth = gst_rtsp_server::RTSPAuth::new();
+            auth.set_tls_certificate(Some(&gio::TlsCertificate::from_pem(pem).unwrap()));
+            let mut everybody = gst_rtsp_server::RTSPToken::builder().field("media.factory.role", "user").build();
+            auth.set_default_token(Some(&mut everybody));
+            server.set_auth(Some(&auth));
+            factory.add_role_from_structure(&everything());
+            factory.set_profiles(profiles);
+            "rtsps"
+        })
+    }
+
+    fn serve(
+        port: u16,
+        line: &str,
+        prepare: impl FnOnce(&gst_rtsp_server::RTSPServer, &gst_rtsp_server::RTSPMediaFactory) -> &'static str,
+    ) -> Self {
         gst::init().unwrap();
         let context = glib::MainContext::new();
         let main_loop = glib::MainLoop::new(Some(&context), false);
@@ -40,17 +71,7 @@ impl Remote {
         let factory = gst_rtsp_server::RTSPMediaFactory::new();
         factory.set_launch(&format!("( {line} )"));
         factory.set_shared(true);
-        if let Some((name, password)) = user {
-            let auth = gst_rtsp_server::RTSPAuth::new();
-            let token = gst_rtsp_server::RTSPToken::builder().field("media.factory.role", "user").build();
-            auth.add_basic(&gst_rtsp_server::RTSPAuth::make_basic(name, password), &token);
-            server.set_auth(Some(&auth));
-            let may = gst::Structure::builder("user")
-                .field("media.factory.access", true)
-                .field("media.factory.construct", true)
-                .build();
-            factory.add_role_from_structure(&may);
-        }
+        let scheme = prepare(&server, &factory);
         server.mount_points().unwrap().add_factory("/live", factory);
         server.attach(Some(&context)).unwrap();
         let (running, own) = (main_loop.clone(), context.clone());
@@ -58,13 +79,18 @@ impl Remote {
             let _ = own.with_thread_default(|| running.run());
         }));
         let port = u16::try_from(server.bound_port()).unwrap();
-        Self { port, server, context, main_loop, thread }
+        Self { port, server, context, main_loop, thread, scheme }
     }
 
     /// Where its streams are, with `before` (credentials, or nothing) before the host.
     pub fn url(&self, before: &str) -> String {
-        format!("rtsp://{before}127.0.0.1:{}/live", self.port)
+        format!("{}://{before}127.0.0.1:{}/live", self.scheme, self.port)
     }
+}
+
+/// What those may whom the server knows.
+fn everything() -> gst::Structure {
+    gst::Structure::builder("user").field("media.factory.access", true).field("media.factory.construct", true).build()
 }
 
 impl Drop for Remote {

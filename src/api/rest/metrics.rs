@@ -33,6 +33,8 @@ async fn answer(gateway: Arc<Gateway>, asked: Asked<()>) -> Response {
     let asks_before = asked.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
     let mut response = if asked.method == Method::OPTIONS && asks_before {
         preflight("OPTIONS, GET", "Authorization")
+    } else if let Some(elsewhere) = reply::without_slash(&asked.method, &asked.path, &["/metrics"], &asked.query) {
+        elsewhere
     } else {
         let address = client(asked.peer, &asked.headers, global.networks("metricsTrustedProxies"));
         match v3::admit(&gateway, address, credentials(&asked.headers, &asked.query), Action::Metrics, "").await {

@@ -40,7 +40,9 @@ async fn answer(gateway: Arc<Gateway>, asked: Asked<()>) -> Response {
         }
         (&Method::GET, "/list") => list(&gateway, &asked).await.unwrap_or_else(|refusal| refused(&refusal)),
         (&Method::GET, "/get") => get(&gateway, &asked).await.unwrap_or_else(|refusal| refused(&refusal)),
-        _ => not_found(),
+        (method, path) => {
+            reply::without_slash(method, path, &["/list", "/get"], &asked.query).unwrap_or_else(not_found)
+        }
     };
     reply::finish(&mut response, origin.as_deref());
     response

@@ -84,6 +84,13 @@ pub(super) fn redirect(method: &Method, path: &str, query: &Query) -> Response {
     response
 }
 
+/// Of a path that differs from one of these in a slash at its end: where it is. MediaMTX's router says so before it is
+/// asked who wants to know.
+pub(super) fn without_slash(method: &Method, path: &str, known: &[&str], query: &Query) -> Option<Response> {
+    let shorter = path.strip_suffix('/').filter(|_| *method == Method::GET)?;
+    known.contains(&shorter).then(|| redirect(method, shorter, query))
+}
+
 /// What every reply has.
 pub(super) fn finish(response: &mut Response, origin: Option<&str>) {
     let headers = response.headers_mut();

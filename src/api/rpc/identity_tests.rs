@@ -81,7 +81,7 @@ async fn a_session_ends_with_its_token() {
     assert_eq!(reply["error"]["data"], json!({"reason": "the token has expired"}));
 
     let began = SystemTime::now();
-    let short = server.token_for(Role::Viewer, Duration::from_secs(2));
+    let short = server.token_for(Role::Viewer, Duration::from_secs(5));
     ask(&mut client, "authenticate", json!({"auth_token": short})).await;
     assert_eq!(code(&mut client).await, Value::Null);
     assert_eq!(refusal(&mut client).await, "the credentials have expired");

@@ -117,6 +117,18 @@ impl Registry {
         &self.identities
     }
 
+    /// Goes by other entries of the configuration from now on.
+    pub fn set_pins(&mut self, pins: Vec<Pin>) -> Vec<Change> {
+        self.pins = pins;
+        self.assign()
+    }
+
+    /// The configuration entry for the device that a camera has, or had last ([`Pin::entry`]).
+    pub fn pin(&self, id: CameraId) -> Option<usize> {
+        let device = &self.last.get(&id)?.device;
+        self.pins.iter().find(|pin| pin.matcher.matches(device)).map(|pin| pin.entry)
+    }
+
     /// Takes in an event. Nothing comes of one that says what is known already.
     pub fn step(&mut self, event: DeviceEvent) -> Vec<Change> {
         match event {
@@ -132,6 +144,10 @@ impl Registry {
                 }
             }
         }
+        self.assign()
+    }
+
+    fn assign(&mut self) -> Vec<Change> {
         let before = self.identities.clone();
         let assigned = assign::assign(&self.present, &mut self.identities, &self.pins, &mut self.provisional);
         let mut changes = self.replace(assigned);
@@ -228,11 +244,12 @@ impl Assigned {
         }
     }
 
-    /// Whether the listener need not hear of the difference. Links and names may change while a camera runs.
+    /// Whether the listener need not hear of the difference. Links and names may change while a camera runs, and so may the
+    /// configuration entry for it.
     fn is_as(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Works { device, capture, pin }, Self::Works { device: d, capture: c, pin: p }) => {
-                device.node == d.node && device.id_path == d.id_path && device.usb == d.usb && capture == c && pin == p
+            (Self::Works { device, capture, .. }, Self::Works { device: d, capture: c, .. }) => {
+                device.node == d.node && device.id_path == d.id_path && device.usb == d.usb && capture == c
             }
             (Self::Trouble { reason, .. }, Self::Trouble { reason: r, .. }) => reason.message() == r.message(),
             _ => false,

@@ -197,7 +197,10 @@ impl Ctl {
         let (method, params) = self.request()?;
         let reply = client.call(method, params).await?;
         let Action::Watch { count, .. } = &self.action else {
-            show::reply(&reply, self.json);
+            match &self.action {
+                Action::Call { .. } => show::whole(&reply, self.json),
+                _ => show::reply(&reply, self.json),
+            }
             return Ok(());
         };
         for _ in 0..count.unwrap_or(usize::MAX) {

@@ -2,20 +2,26 @@
 
 use serde_json::{Map, Value};
 
-/// Prints a reply: a list as a table, anything else a field a line.
+/// Prints a reply: the list that it is about as a table, anything else a field a line.
 pub fn reply(reply: &Value, as_json: bool) {
+    let list = reply.as_object().filter(|_| !as_json).and_then(|fields| fields.values().find_map(rows));
+    match list {
+        Some(rows) => print!("{}", table(&rows)),
+        None => whole(reply, as_json),
+    }
+}
+
+/// Prints a reply of which nobody knows what it is about: a list as a table, of anything else every field in a line.
+pub fn whole(reply: &Value, as_json: bool) {
     if as_json {
         return println!("{reply:#}");
     }
-    match reply {
-        Value::Object(fields) => match fields.values().find_map(rows) {
-            Some(rows) => print!("{}", table(&rows)),
-            None => fields.iter().for_each(|(name, value)| println!("{name}: {}", text(value))),
-        },
-        other => match rows(other) {
-            Some(rows) => print!("{}", table(&rows)),
-            None => println!("{}", text(other)),
-        },
+    match (reply, rows(reply)) {
+        (_, Some(rows)) => print!("{}", table(&rows)),
+        (Value::Object(fields), None) => {
+            fields.iter().for_each(|(name, value)| println!("{name}: {}", text(value)));
+        }
+        (other, None) => println!("{}", text(other)),
     }
 }
 

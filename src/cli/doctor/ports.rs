@@ -44,6 +44,12 @@ fn port(case: &Case, listener: &Listener) -> Finding {
         Ok(Ok(())) => return Finding::ok(check, format!("{address} is free")),
         Ok(Err(error)) => error,
     };
+    let decides = || match case.config() {
+        // As the service's user reads it.
+        Some(config) => case.as_service(|| app::decides(key, config, case.environment())),
+        None => Ok((*key).to_owned()),
+    };
+    let key = decides().unwrap_or_else(|_| (*key).to_owned());
     match holder(*address) {
         Some(Some(holder)) if holder.name == OURS => {
             Finding::ok(check, format!("{address} is this service's own (pid {})", holder.pid))

@@ -2,7 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -13,7 +13,11 @@ use tokio::{
 
 use super::{Policy, PolicyType, Settings, file};
 use crate::{
-    command::{Gateway, library::on_disk, v3::Kept},
+    command::{
+        Gateway,
+        library::on_disk,
+        v3::{Kept, Whose},
+    },
     error::Result,
     output::storage::{self, Cleaned},
 };
@@ -27,7 +31,7 @@ const LOOK: Duration = Duration::from_secs(10);
 /// What is kept, and for how long.
 pub struct Retention {
     file: PathBuf,
-    settings: Settings,
+    settings: RwLock<Settings>,
     /// Held while it is written, so that the file and this are the same.
     policy: Arc<Mutex<Policy>>,
     /// Held while files are deleted: one cleaning at a time.
@@ -47,6 +51,7 @@ impl Retention {
             Some(Policy { policy_type: PolicyType::Manual, enabled: true, ..settings.policy.clone() })
         });
         let policy = Arc::new(Mutex::new(policy.unwrap_or_else(|| settings.policy.clone())));
+        let settings = RwLock::new(settings);
         Self { file: file.to_owned(), settings, policy, cleaning: Arc::default(), changed: Notify::new() }
     }
 
@@ -55,8 +60,26 @@ impl Retention {
         self.changed.notify_one();
     }
 
-    pub(super) fn settings(&self) -> &Settings {
-        &self.settings
+    /// Goes by another configuration from now on. A policy that was set by a request stays.
+    pub async fn follow(&self, settings: Settings) {
+        let (mut policy, file, configured) =
+            (Arc::clone(&self.policy).lock_owned().await, self.file.clone(), settings.policy.clone());
+        let follow = move || {
+            // One that cannot be understood counts as at the start.
+            if let Ok(None) = file::load(&file) {
+                *policy = configured;
+            }
+            Ok(())
+        };
+        if let Err(error) = on_disk(follow).await {
+            tracing::error!("the retention policy stays as it was: {}", error.chain());
+        }
+        *self.settings.write().unwrap_or_else(PoisonError::into_inner) = settings;
+        self.look();
+    }
+
+    pub(super) fn settings(&self) -> Settings {
+        self.settings.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The policy in force.
@@ -88,7 +111,7 @@ impl Retention {
     pub(super) async fn clean(&self, gateway: &Gateway, most: usize) -> Result<(Policy, Option<Cleaned>)> {
         let cleaning = Arc::clone(&self.cleaning).lock_owned().await;
         let policy = self.policy().await;
-        let (mut rules, kept) = (self.settings.rules(&policy), Kept::new(gateway));
+        let (mut rules, kept) = (self.settings().rules(&policy), Kept::new(gateway));
         if !rules.any() && !kept.any() {
             return Ok((policy, None));
         }
@@ -97,8 +120,11 @@ impl Retention {
         if let Some(first) = rules.limits.first().copied() {
             rules.limits.resize(indexes.len().max(rules.limits.len()), first);
         }
+        let whose = Whose::new(gateway);
         let cleaned = on_disk(move || {
             let _one_at_a_time = cleaning;
+            let devices = indexes.iter().filter_map(|index| index.devices().ok()).flatten();
+            rules.names = devices.map(|device| (device.to_string(), whose.shown(&device))).collect();
             // A folder that cannot be read is told of by the cleaning.
             let films = indexes.iter().filter(|index| index.place().films);
             rules.begun = kept.of(films.filter_map(|index| index.devices().ok()).flatten());
@@ -109,7 +135,7 @@ impl Retention {
 
     /// Whether less is free than there should be. A disk that says nothing has enough.
     async fn is_short(&self, gateway: &Gateway) -> bool {
-        let rules = self.settings.rules(&self.policy().await);
+        let rules = self.settings().rules(&self.policy().await);
         let indexes = in_order(gateway);
         rules.min_free.is_some() && on_disk(move || Ok(storage::is_short(&indexes, &rules))).await.unwrap_or(false)
     }
@@ -123,7 +149,7 @@ fn in_order(gateway: &Gateway) -> Vec<storage::Index> {
 /// Deletes by itself what has to go, now and every few minutes, and soon when too little is free, until the service is
 /// stopping.
 pub async fn keep(gateway: Arc<Gateway>) {
-    let mut tick = tokio::time::interval(gateway.retention.settings.every);
+    let mut tick = tokio::time::interval(gateway.retention.settings().every);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut look = tokio::time::interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -149,7 +175,7 @@ pub async fn keep(gateway: Arc<Gateway>) {
 /// Where it is not `due`, only if too little is free.
 async fn clean_by_itself(gateway: &Gateway, due: bool) {
     let retention = &gateway.retention;
-    let by_itself = retention.settings.by_itself(&retention.policy().await);
+    let by_itself = retention.settings().by_itself(&retention.policy().await);
     if !by_itself || !(due || retention.is_short(gateway).await) {
         return;
     }

@@ -112,3 +112,19 @@ async fn what_was_set_is_in_force_after_a_restart() {
     let careful = load();
     assert!(!careful.settings().by_itself(&careful.policy().await), "nothing goes that somebody may have wanted");
 }
+
+#[tokio::test]
+async fn another_configuration_counts_unless_a_request_has_set_the_policy() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("retention.json");
+    let retention = Retention::load(&file, settings(policy(PolicyType::Age, true)));
+    let other = Settings { snapshots: 7, ..settings(policy(PolicyType::Size, true)) };
+    retention.follow(other.clone()).await;
+    assert_eq!((retention.policy().await, retention.settings()), (other.policy.clone(), other.clone()));
+    retention.change(|_| policy(PolicyType::Manual, true)).await.unwrap();
+    retention.follow(Settings { snapshots: 8, ..settings(policy(PolicyType::Age, false)) }).await;
+    assert_eq!((retention.policy().await, retention.settings().snapshots), (policy(PolicyType::Manual, true), 8));
+    std::fs::write(&file, "broken").unwrap();
+    retention.follow(other).await;
+    assert_eq!(retention.policy().await, policy(PolicyType::Manual, true), "what is not understood changes nothing");
+}

@@ -47,7 +47,9 @@ pub async fn admit(gateway: &Arc<Gateway>, address: IpAddr, shown: Shown, action
     };
     let nothing = shown.user.is_empty() && shown.pass.is_empty() && token.is_empty();
     let Shown { user, pass, query, .. } = shown;
-    let asking = Asking { address, action, path: path.to_owned(), user, pass, token, query, digest: None };
+    let (id, user_agent) = (None, String::new());
+    let asking =
+        Asking { address, action, path: path.to_owned(), user, pass, token, query, id, user_agent, digest: None };
     let admitted = may(gateway, asking).await;
     match (admitted, nothing) {
         (true, _) => Ok(()),

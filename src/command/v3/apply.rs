@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::PoisonError, time::Duration};
 use super::{
     Answer, Refusal,
     access::OURSELVES,
+    capture::captured,
     config::{is_reserved, present},
     record_path,
 };
@@ -15,86 +16,28 @@ use crate::{
     output::recorder::RecordingFormat,
     path::{Filling, OwnFolder, PathSettings, Publishing, RecordingRequest, Running},
     pipeline::{CaptureRequest, Source, Wanted},
-    rtsp_url::RtspUrl,
+    rtsp_url::{Fingerprint, RtspUrl},
 };
 
-/// Keys of a path that do something here. What is set of others is kept and shown.
-const PATH_KEYS: [&str; 19] = [
-    "name",
-    "source",
-    "sourceOnDemand",
-    "sourceOnDemandStartTimeout",
-    "sourceOnDemandCloseAfter",
-    "maxReaders",
-    "fallback",
-    "overridePublisher",
-    "sourceRedirect",
-    "rpiCameraCamID",
-    "record",
-    "recordFormat",
-    "recordSegmentDuration",
-    "recordDeleteAfter",
-    "alwaysAvailable",
-    "alwaysAvailableFile",
-    "alwaysAvailableTracks",
-    "recordPath",
-    "recordPartDuration",
-];
+/// Keys that say whether a path is recorded, and how.
+const RECORD_KEYS: [&str; 5] = ["record", "recordFormat", "recordSegmentDuration", "recordPartDuration", "recordPath"];
 
 /// Parts of recordings: shorter ones cost more than they save, and of longer ones a crash costs as much as they have.
 const SHORTEST_PART: Duration = Duration::from_millis(100);
 const LONGEST_PART: Duration = Duration::from_secs(10);
 
-/// Global keys that do something here.
-const GLOBAL_KEYS: [&str; 18] = [
-    "rtspAuthMethods",
-    "authInternalUsers",
-    "apiAllowOrigins",
-    "apiTrustedProxies",
-    "metricsAllowOrigins",
-    "metricsTrustedProxies",
-    "playbackAllowOrigins",
-    "playbackTrustedProxies",
-    "authMethod",
-    "authHTTPAddress",
-    "authHTTPExclude",
-    "authJWTJWKS",
-    "authJWTClaimKey",
-    "authJWTExclude",
-    "authJWTInHTTPQuery",
-    "authJWTIssuer",
-    "authJWTAudience",
-    "readTimeout",
-];
-
-/// Global keys that say where the service listens, and how. They count when it starts.
-const LISTENING: [&str; 12] = [
-    "api",
-    "apiAddress",
-    "metrics",
-    "metricsAddress",
-    "playback",
-    "playbackAddress",
-    "rtspTransports",
-    "rtspAddress",
-    "rtspsAddress",
-    "multicastIPRange",
-    "multicastRTPPort",
-    "multicastRTCPPort",
-];
-
 /// What a path of its own needs to stream.
 #[derive(Debug, PartialEq)]
 enum Served {
     /// It is pulled from somewhere.
-    Pulled { url: RtspUrl, on_demand: bool, start_timeout: Duration, close_after: Duration, filling: Option<Filling> },
+    Pulled { source: Source, on_demand: bool, start_timeout: Duration, close_after: Duration, filling: Option<Filling> },
     /// Somebody publishes to it.
     Published(Publishing, Option<Filling>),
 }
 
 impl Served {
     /// `None`: nothing streams on this path.
-    fn new(gateway: &Gateway, name: &str, path: &Set, groups: &[String]) -> Option<Self> {
+    fn new(gateway: &Gateway, name: &str, path: &Set, asked: Asked<'_>) -> Option<Self> {
         let (device, source) = (device(path), path.text("source"));
         let url = match &device {
             Some(device) => at_camera(gateway, device)?,
@@ -103,15 +46,19 @@ impl Served {
                 let publishing = if newest { Publishing::Newest } else { Publishing::First };
                 return Some(Self::Published(publishing, filling(path)));
             }
-            None => RtspUrl::parse(&filled(source, name, groups)).ok()?,
+            None => RtspUrl::parse(&asked.fill(source, name)).ok()?,
         };
         let times = match source {
             "publisher" => ["runOnDemandStartTimeout", "runOnDemandCloseAfter"],
             _ => ["sourceOnDemandStartTimeout", "sourceOnDemandCloseAfter"],
         };
         let [start_timeout, close_after] = times.map(|key| path.time(key).duration());
-        let on_demand = path.flag("sourceOnDemand") || source == "publisher";
-        Some(Self::Pulled { url, on_demand, start_timeout, close_after, filling: filling(path) })
+        // Of a command that captures a camera all the time, its stream is there all the time.
+        let hook = source == "publisher" && captured(path.text("runOnInit"), name).is_none();
+        let on_demand = path.flag("sourceOnDemand") || hook;
+        let fingerprint = Fingerprint::written(path.text("sourceFingerprint"));
+        let source = Source::Rtsp { url, fingerprint };
+        Some(Self::Pulled { source, on_demand, start_timeout, close_after, filling: filling(path) })
     }
 }
 
@@ -121,11 +68,22 @@ fn filling(path: &Set) -> Option<Filling> {
     path.flag("alwaysAvailable").then(|| Filling { file: (!file.is_empty()).then(|| file.into()) })
 }
 
-/// A source with the path's name for `$MTX_PATH` and what an expression's groups matched for `$G1`, `$G2` and so on.
-fn filled(source: &str, name: &str, groups: &[String]) -> String {
-    let numbered = groups.iter().enumerate().skip(1).rev();
-    let filled = numbered.fold(source.to_owned(), |text, (at, group)| text.replace(&format!("$G{at}"), group));
-    filled.replace("$MTX_PATH", name)
+/// How a path was asked for that an expression stands for. Others are there before anybody asks.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Asked<'a> {
+    /// What the expression's groups matched; the first is the whole name.
+    pub(super) groups: &'a [String],
+    /// The query of whoever came first.
+    pub(super) query: &'a str,
+}
+
+impl Asked<'_> {
+    /// A source with the path's name for `$MTX_PATH`, the query for `$MTX_QUERY`, and the groups for `$G1`, `$G2` and so on.
+    pub(super) fn fill(&self, source: &str, name: &str) -> String {
+        let numbered = self.groups.iter().enumerate().skip(1).rev();
+        let filled = numbered.fold(source.to_owned(), |text, (at, group)| text.replace(&format!("$G{at}"), group));
+        filled.replace("$MTX_PATH", name).replace("$MTX_QUERY", self.query)
+    }
 }
 
 /// The camera that a path under another name stands for: its node, or its name. Of a command of ffmpeg that would take a
@@ -134,10 +92,8 @@ pub(super) fn device(path: &Set) -> Option<String> {
     match path.text("source") {
         "rpiCamera" => Some(CameraId(u16::try_from(path.int("rpiCameraCamID")).ok()?).to_string()),
         "publisher" => {
-            let words: Vec<_> = path.text("runOnDemand").split_whitespace().collect();
-            let after = |option: &str| words.iter().position(|word| *word == option).and_then(|at| words.get(at + 1));
-            after("-f").filter(|format| ["v4l2", "video4linux2"].contains(*format))?;
-            after("-i").map(|device| (*device).to_owned())
+            let mut hooks = ["runOnDemand", "runOnInit"].into_iter();
+            hooks.find_map(|hook| captured(path.text(hook), path.text("name")))
         }
         source => {
             let device = source.strip_prefix("v4l2://").unwrap_or(source);
@@ -169,6 +125,8 @@ pub(super) fn check(gateway: &Gateway, before: &Conf, after: &Conf) -> Answer<()
 /// done at any time; whoever does it has the turn.
 pub(super) async fn reconcile(gateway: &Gateway) {
     let conf = present(gateway);
+    let largest = conf.global().int("udpMaxPayloadSize");
+    gateway.paths.rtsp().limit_packets(u32::try_from(largest).unwrap_or(0));
     let mut old = std::mem::take(&mut *gateway.engine.applied.lock().unwrap_or_else(PoisonError::into_inner));
     let mut applied = BTreeMap::new();
     for (name, path) in conf.paths() {
@@ -176,14 +134,17 @@ pub(super) async fn reconcile(gateway: &Gateway) {
         let is_given = given.is_some();
         // Of a path of its own the service has done what it says itself.
         let was = old.remove(&name).filter(|was| was.is_given == is_given);
-        let (was, place) = was.map_or((given, None), |was| (Some(was.path), was.place));
+        let itself = gateway.paths.settings(&name).ok().filter(|_| is_given).and_then(|settings| settings.auto_record);
+        let (was, place, before) = was.map_or((given, None, itself), |was| (Some(was.path), was.place, was.itself));
         match is_given {
-            true => run(gateway, &name, was.as_ref(), &path).await,
+            true => run(gateway, &name, &path).await,
             false => serve(gateway, &name, was.as_ref(), Some(&path)).await,
         }
         limit(gateway, &name, &path);
-        let place = record(gateway, &name, was.as_ref().zip(Some(place)), &path).await;
-        applied.insert(name, Applied { is_given, path, place });
+        let is_said = conf.own().any(|(own, set)| own == name && RECORD_KEYS.iter().any(|key| set.get(key).is_some()));
+        let own_way = (before != itself && !is_said).then_some(itself);
+        let place = record(gateway, &name, was.as_ref().zip(Some(place)), &path, own_way).await;
+        applied.insert(name, Applied { is_given, path, place, itself });
     }
     for (name, was) in old {
         gateway.paths.rtsp().limit_readers(&name, None);
@@ -195,15 +156,18 @@ pub(super) async fn reconcile(gateway: &Gateway) {
 }
 
 /// What was done of a path.
+#[derive(Clone)]
 pub(super) struct Applied {
     is_given: bool,
     path: Set,
     /// The folder that it is recorded in, where that is its own.
     place: Option<OwnFolder>,
+    /// How the service would record it by itself.
+    itself: Option<RecordingRequest>,
 }
 
 fn is_pulled(gateway: &Gateway, name: &str, path: &Set) -> bool {
-    matches!(Served::new(gateway, name, path, &[]), Some(Served::Pulled { .. }))
+    matches!(Served::new(gateway, name, path, Asked::default()), Some(Served::Pulled { .. }))
 }
 
 /// Starts, stops or exchanges what a path of its own streams. Its readers leave when it changes.
@@ -214,7 +178,7 @@ async fn serve(gateway: &Gateway, name: &str, was: Option<&Set>, is: Option<&Set
     if !is_plain(name) {
         return;
     }
-    let served = |path| Served::new(gateway, name, path, &[]);
+    let served = |path| Served::new(gateway, name, path, Asked::default());
     // It may be that its camera was not there.
     let is_there = gateway.paths.status(name).is_ok();
     let (was, is) = (was.filter(|_| is_there).and_then(served), is.and_then(served));
@@ -231,13 +195,19 @@ async fn serve(gateway: &Gateway, name: &str, was: Option<&Set>, is: Option<&Set
     }
 }
 
-/// Starts what a path streams that a regular expression has matched.
-pub(super) async fn serve_matched(gateway: &Gateway, name: &str, set: &Set, groups: &[String]) {
-    if let Some(served) = Served::new(gateway, name, set, groups).filter(|_| !is_reserved(name)) {
-        start(gateway, name, served).await;
-        limit(gateway, name, set);
-        record(gateway, name, None, set).await;
-    }
+/// Starts what a path streams that a regular expression has matched. `None`: nothing does.
+pub(super) async fn serve_matched(gateway: &Gateway, name: &str, path: Set, asked: Asked<'_>) -> Option<Applied> {
+    let served = Served::new(gateway, name, &path, asked).filter(|_| !is_reserved(name))?;
+    start(gateway, name, served).await;
+    limit(gateway, name, &path);
+    let place = record(gateway, name, None, &path, None).await;
+    Some(Applied { is_given: false, path, place, itself: None })
+}
+
+/// Has such a path go on by what its entry, or another one, says now of its recordings. Nobody on it notices.
+pub(super) async fn go_on(gateway: &Gateway, name: &str, was: Applied, path: Set) -> Applied {
+    let place = record(gateway, name, Some((&was.path, was.place)), &path, None).await;
+    Applied { path, place, ..was }
 }
 
 /// Has a camera's path there before the camera is, if readers shall see something meanwhile.
@@ -267,12 +237,12 @@ async fn start(gateway: &Gateway, name: &str, served: Served) {
         Served::Published(publishing, always_available) => {
             gateway.paths.add(name, PathSettings { always_on: true, publishing, always_available, ..usual });
         }
-        Served::Pulled { url, on_demand, start_timeout, close_after, filling } => {
+        Served::Pulled { source, on_demand, start_timeout, close_after, filling } => {
             let always_available = filling;
             let settings =
                 PathSettings { always_on: !on_demand, start_timeout, close_after, always_available, ..usual };
             gateway.paths.add(name, settings);
-            let request = CaptureRequest { source: Source::Rtsp { url }, wanted: Wanted::default() };
+            let request = CaptureRequest { source, wanted: Wanted::default() };
             if let Err(error) = gateway.paths.set_source(name, Some(request)).await {
                 tracing::debug!(path = name, "{}", error.chain());
             }
@@ -292,15 +262,14 @@ fn limit(gateway: &Gateway, name: &str, path: &Set) {
 }
 
 /// Has a path of the service's own run always, or on demand. Its readers do not notice.
-async fn run(gateway: &Gateway, name: &str, was: Option<&Set>, is: &Set) {
-    let wish = |path: &Set| Running {
+async fn run(gateway: &Gateway, name: &str, path: &Set) {
+    let is = Running {
         always_on: !path.flag("sourceOnDemand"),
         start_timeout: path.time("sourceOnDemandStartTimeout").duration(),
         close_after: path.time("sourceOnDemandCloseAfter").duration(),
         always_available: filling(path),
     };
-    let is = wish(is);
-    if was.map(wish).as_ref() != Some(&is)
+    if gateway.paths.running(name).is_ok_and(|was| was != is)
         && let Err(error) = gateway.paths.change_running(name, is).await
     {
         tracing::debug!(path = name, "{}", error.chain());
@@ -308,13 +277,22 @@ async fn run(gateway: &Gateway, name: &str, was: Option<&Set>, is: &Set) {
 }
 
 /// Has a path recorded from now on, or otherwise, or not any more, and says in which folder of its own. Its readers do not
-/// notice.
-async fn record(gateway: &Gateway, name: &str, was: Option<(&Set, Option<OwnFolder>)>, is: &Set) -> Option<OwnFolder> {
+/// notice. Goes by `own_way`, where there is one: the service's own configuration has changed, and nothing else is said.
+async fn record(
+    gateway: &Gateway,
+    name: &str,
+    was: Option<(&Set, Option<OwnFolder>)>,
+    is: &Set,
+    own_way: Option<Option<RecordingRequest>>,
+) -> Option<OwnFolder> {
     let is_new = was.is_none_or(|(was, _)| was.text("recordPath") != is.text("recordPath"));
     let place = record_path::place(gateway, name, is, is_new).await;
-    let wish = |path: &Set, folder| path.flag("record").then(|| request(gateway, path, folder));
-    let (was, is) = (was.and_then(|(was, folder)| wish(was, folder)), wish(is, place));
-    if was != is
+    let wish = |path: &Set, folder| path.flag("record").then(|| request(gateway, name, path, folder));
+    let (was, is) = match own_way {
+        Some(itself) => (None, itself.map(|request| RecordingRequest { folder: place, ..request })),
+        None => (was.and_then(|(was, folder)| wish(was, folder)), wish(is, place)),
+    };
+    if (was != is || own_way.is_some())
         && let Err(error) = gateway.paths.keep_recording(name, is).await
     {
         // A path that nothing streams on, so far.
@@ -323,8 +301,9 @@ async fn record(gateway: &Gateway, name: &str, was: Option<(&Set, Option<OwnFold
     place
 }
 
-fn request(gateway: &Gateway, path: &Set, folder: Option<OwnFolder>) -> RecordingRequest {
-    let configured = gateway.defaults.recording;
+fn request(gateway: &Gateway, name: &str, path: &Set, folder: Option<OwnFolder>) -> RecordingRequest {
+    let configured = gateway.defaults().recording;
+    let itself = gateway.paths.settings(name).is_ok_and(|settings| settings.auto_record.is_some());
     let [segment, part] = ["recordSegmentDuration", "recordPartDuration"].map(|key| path.time(key).duration());
     RecordingRequest {
         format: if path.text("recordFormat") == "mpegts" { RecordingFormat::MpegTs } else { RecordingFormat::Fmp4 },
@@ -332,34 +311,8 @@ fn request(gateway: &Gateway, path: &Set, folder: Option<OwnFolder>) -> Recordin
         cut_after: (!segment.is_zero()).then_some(segment),
         part: Some(part.clamp(SHORTEST_PART, LONGEST_PART)),
         folder,
+        // A recording is no reader: for it alone nothing runs on demand, but what the service records by itself.
+        only_while_streaming: !itself && (path.flag("sourceOnDemand") || !path.text("runOnDemand").is_empty()),
         ..configured
-    }
-}
-
-/// Says once of each key that was set and does nothing. Without a `before` the service starts with what is set.
-pub(super) fn tell_unused(gateway: &Gateway, before: Option<&Conf>, after: &Conf) {
-    let (starts, bare) = (before.is_none(), after.bare());
-    let before = before.unwrap_or(&bare);
-    let mut told = gateway.engine.told.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut tell = |before: &Set, after: &Set, used: &[&str]| {
-        // Of what has an old name it is said by the new one, if that does nothing.
-        let idle = |key: &&str| !key.starts_with("runOn") && !used.contains(key) && !after.is_former(key);
-        for key in after.names().filter(idle).filter(|key| before.get(key) != after.get(key)) {
-            let waits = LISTENING.contains(&key);
-            if (waits && starts) || !told.insert(key.to_owned()) {
-                continue;
-            }
-            if waits {
-                tracing::warn!(key, "kept and shown; it counts when the service starts, where mediamtx.yml says it");
-            } else {
-                tracing::warn!(key, "it is set, kept and shown, and does nothing here");
-            }
-        }
-    };
-    tell(&before.wished(), &after.wished(), &GLOBAL_KEYS);
-    tell(&before.path_defaults(), &after.path_defaults(), &PATH_KEYS);
-    let defaults = after.path_defaults();
-    for (name, path) in after.paths() {
-        tell(&before.path(&name).unwrap_or_else(|| defaults.clone()), &path, &PATH_KEYS);
     }
 }

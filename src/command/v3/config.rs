@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Answer, List, Page, Refusal, apply, kept, matched};
+use super::{Answer, List, Page, Refusal, apply, kept, matched, unused};
 use crate::{
     command::Gateway,
     id::{CameraId, TEST_PATTERN},
@@ -106,7 +106,7 @@ pub(super) async fn change(
         supported(&after).map_err(Refusal::Invalid)?;
         apply::check(&gateway, &before, &after)?;
         gateway.engine.put(after.clone());
-        apply::tell_unused(&gateway, Some(&before), &after);
+        unused::tell_unused(&gateway, Some(&before), &after);
         matched::changed(&gateway, &before, &after).await;
         apply::reconcile(&gateway).await;
         if kept::said(&before) != kept::said(&after) {
@@ -145,7 +145,7 @@ fn given(gateway: &Gateway) -> BTreeMap<String, Set> {
     let described = cameras.chain(streams).filter_map(|(name, source)| {
         let settings = gateway.paths.settings(&name).ok()?;
         let time = |time: std::time::Duration| Value::Time(Nanos(i64::try_from(time.as_nanos()).unwrap_or(i64::MAX)));
-        let segment = gateway.defaults.recording.cut_after.unwrap_or_default();
+        let segment = gateway.defaults().recording.cut_after.unwrap_or_default();
         let set = path_keys()
             .with("source", Value::Text(source))
             .with("alwaysAvailable", Value::Flag(settings.always_available.is_some()))

@@ -3,13 +3,13 @@
 //! What was set over the API is gone then, as with MediaMTX. A file that says something that cannot be is told of and
 //! changes nothing; MediaMTX would end.
 
-use std::{fs, path::Path, sync::Arc, time::Duration};
+use std::{fs, path::Path, sync::Arc};
 
 use tokio::{task::spawn_blocking, time::MissedTickBehavior};
 
-use super::{Allowed, apply, config};
+use super::{Allowed, Refusal, apply, config, unused};
 use crate::{
-    command::{Gateway, watched},
+    command::{Gateway, watched::LOOK},
     error::{Error, Kind, Result},
     mtx::{self, Conf, Environment, Refused, Set, says_something},
     path::PathEvent,
@@ -17,8 +17,8 @@ use crate::{
 
 /// The largest file that is read, in bytes.
 const LARGEST: u64 = 10 * 1024 * 1024;
-/// Time between two looks at the file.
-const LOOK: Duration = Duration::from_secs(1);
+/// The feature of an error that says what is wrong with MediaMTX's configuration.
+const CONFIGURATION: &str = "configuration";
 
 /// The configuration that a file and the environment describe. `None`: neither says anything. Blocks on the disk. Error:
 /// the file cannot be read, or something is said that cannot be.
@@ -42,7 +42,12 @@ pub fn said(allowed: &Allowed) -> Result<Set> {
 /// What is wrong with what is said there.
 pub fn wrong(file: Option<&Path>, message: &str) -> Error {
     let place = file.map_or_else(String::new, |file| format!("{}: ", file.display()));
-    Error::new(Kind::Unsupported { feature: "configuration".into() }, format!("{place}{message}"))
+    Error::new(Kind::Unsupported { feature: CONFIGURATION.into() }, format!("{place}{message}"))
+}
+
+/// Whether an error of the start says that MediaMTX's configuration is wrong: it stays so, and trying again is no use.
+pub fn is_wrong(error: &Error) -> bool {
+    matches!(error.kind(), Kind::Unsupported { feature } if feature == CONFIGURATION)
 }
 
 fn text(file: &Path) -> Result<String> {
@@ -65,8 +70,8 @@ pub async fn keep(gateway: Arc<Gateway>) {
     let (mut paths, mut cameras) = (gateway.paths.events(), gateway.cameras.events());
     let mut tick = tokio::time::interval(LOOK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut seen = look(&gateway).await;
-    apply::tell_unused(&gateway, None, &gateway.engine.conf());
+    let mut file = gateway.engine.file.clone();
+    unused::tell_unused(&gateway, None, &gateway.engine.conf());
     settle(&gateway).await;
     loop {
         let settled = |name: &str| {
@@ -81,30 +86,21 @@ pub async fn keep(gateway: Arc<Gateway>) {
                 Ok(_) => {}
             },
             _ = cameras.recv() => settle(&gateway).await,
-            _ = tick.tick(), if gateway.engine.file.is_some() => {
-                let now = look(&gateway).await;
-                if now != seen {
-                    seen = now;
-                    reload(&gateway).await;
-                }
+            _ = tick.tick(), if file.is_some() => if let Some(file) = &mut file && file.has_changed().await {
+                reload(&gateway, file.file()).await;
             }
         }
     }
 }
 
-async fn settle(gateway: &Arc<Gateway>) {
+/// Makes what streams and is recorded what the configuration says, of this service and of MediaMTX.
+pub async fn settle(gateway: &Arc<Gateway>) {
     let _turn = gateway.engine.turn.lock().await;
     apply::reconcile(gateway).await;
 }
 
-async fn look(gateway: &Arc<Gateway>) -> Option<watched::Seen> {
-    let file = gateway.engine.file.clone()?;
-    spawn_blocking(move || watched::look(&file)).await.ok()
-}
-
-async fn reload(gateway: &Arc<Gateway>) {
-    let Some(file) = gateway.engine.file.clone() else { return };
-    let shown = file.display().to_string();
+async fn reload(gateway: &Arc<Gateway>, file: &Path) {
+    let (file, shown) = (file.to_owned(), file.display().to_string());
     let read = match spawn_blocking(move || text(&file)).await {
         Ok(Ok(read)) => read,
         Ok(Err(error)) => return tracing::error!("{}; everything stays as it was", error.chain()),
@@ -119,8 +115,9 @@ async fn reload(gateway: &Arc<Gateway>) {
             *gateway.engine.in_file.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(now);
             tracing::info!(file = shown, "configuration read again");
         }
-        Err(refusal) => {
-            tracing::error!(file = shown, ?refusal, "the configuration is wrong; everything stays as it was")
+        Err(Refusal::Invalid(problem)) => {
+            tracing::error!(file = shown, problem, "the configuration is wrong; everything stays as it was")
         }
+        Err(refusal) => tracing::error!(file = shown, ?refusal, "not read; everything stays as it was"),
     }
 }

@@ -12,7 +12,7 @@ use std::{
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::time::{MissedTickBehavior, timeout};
 
-use super::{config::present, path_state, sessions::session_word};
+use super::{capture::captured, config::present, path_state, sessions::session_word};
 use crate::{
     command::Gateway,
     hook::{Hook, Order},
@@ -256,10 +256,13 @@ fn of_all(gateway: &Gateway, key: &str, id: uuid::Uuid, secure: bool) -> Option<
     Some(Order { command, restart: global.flag(&format!("{key}Restart")), environment })
 }
 
-/// `runOnInit`: as long as the path is there.
+/// `runOnInit`: as long as the path is there. Not what would take a camera, which is there already (`apply`).
 fn initial(gateway: &Gateway, running: &mut Running) {
     let conf = present(gateway);
-    let due = conf.paths().into_iter().filter(|(_, set)| !set.text("runOnInit").is_empty());
+    let due = conf.paths().into_iter().filter(|(name, set)| {
+        let command = set.text("runOnInit");
+        !command.is_empty() && captured(command, name).is_none()
+    });
     let due: BTreeMap<_, _> = due.map(|(name, set)| (format!("init {name} {}", set.text("runOnInit")), name)).collect();
     running.retain(|what, _| !what.starts_with("init ") || due.contains_key(what));
     for (what, name) in due {
@@ -271,15 +274,15 @@ fn initial(gateway: &Gateway, running: &mut Running) {
     }
 }
 
-/// `runOnDemand`: somebody wants to read a path that nobody publishes to. Returns when somebody does, or nobody did in
-/// time.
-pub(super) async fn demand(gateway: &Arc<Gateway>, name: &str) {
-    let asked = [("MTX_QUERY", String::new())];
+/// `runOnDemand`: somebody wants to read a path that nobody publishes to, with this query. Returns when somebody does; false:
+/// nobody did in time.
+pub(super) async fn demand(gateway: &Arc<Gateway>, name: &str, query: &str) -> bool {
+    let asked = [("MTX_QUERY", escaped(query))];
     let Some((hooks, order)) = Hooks::of(gateway, name).and_then(|hooks| {
         let order = hooks.order(gateway, "runOnDemand", &asked)?;
         Some((hooks, order))
     }) else {
-        return;
+        return true;
     };
     let [start_timeout, close_after] =
         ["runOnDemandStartTimeout", "runOnDemandCloseAfter"].map(|key| hooks.set.time(key).duration());
@@ -296,7 +299,7 @@ pub(super) async fn demand(gateway: &Arc<Gateway>, name: &str) {
             let _ = events.recv().await;
         }
     };
-    let _ = timeout(start_timeout, published).await;
+    timeout(start_timeout, published).await.is_ok()
 }
 
 /// `end` is run at last; `times` are how long the first reader is waited for besides, and others after the last.

@@ -3,25 +3,23 @@
 //! A file says whose it is by its name, so this goes by names too, also for files of an earlier run. Of a camera only
 //! what was set of it counts: MediaMTX's default of a day would delete what nobody asked to be deleted.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{
     apply::is_plain,
     config::{is_reserved, present},
+    matched,
 };
 use crate::{
     command::Gateway,
     mtx::{Conf, Nanos, Set},
+    output::storage::spelling,
 };
 
 /// How long the recordings of each path are kept.
 pub struct Kept {
     conf: Conf,
-    /// By the path's name as it stands in names of files. 0: for ever.
+    /// By the path's name as it is spelled in names of files. 0: for ever.
     by_device: BTreeMap<String, Duration>,
     /// Whether there are expressions that say it of other paths.
     has_others: bool,
@@ -33,9 +31,12 @@ impl Kept {
         let conf = present(gateway);
         let mut by_device = BTreeMap::new();
         let mut put = |name: &str, after: Duration| {
-            // Names that look the same in those of files: who keeps longest keeps for all.
-            let known = by_device.entry(gateway.folders.pattern.spelled(name)).or_insert(after);
-            *known = if known.is_zero() || after.is_zero() { Duration::ZERO } else { after.max(*known) };
+            // What several names may have been spelled by an earlier version: who keeps longest keeps for all.
+            let old = Some(spelling::old(name)).filter(|old| spelling::is_old(old));
+            for spelling in old.into_iter().chain([gateway.folders.pattern.spelled(name)]) {
+                let known = by_device.entry(spelling).or_insert(after);
+                *known = longer(*known, after);
+            }
         };
         let paths = conf.paths();
         for (name, path) in paths.iter().filter(|(name, _)| is_plain(name) && !is_reserved(name)) {
@@ -44,8 +45,7 @@ impl Kept {
         for (name, own) in conf.own().filter(|(name, _)| is_reserved(name)) {
             put(name, after(own));
         }
-        let matched = gateway.engine.matched.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        for (name, conf_name) in matched {
+        for (name, conf_name) in matched::entries(gateway) {
             put(&name, conf.path(&conf_name).as_ref().map_or(Duration::ZERO, after));
         }
         let has_others = paths.iter().any(|(name, path)| !is_plain(name) && !after(path).is_zero());
@@ -77,12 +77,23 @@ impl Kept {
 
     /// Of a path that has no entry of its own name. Cameras are not meant by an expression.
     fn by_expression(&self, device: &str) -> Duration {
-        if !self.has_others || is_reserved(device) {
+        let name = spelling::read(device).unwrap_or_else(|| device.to_owned());
+        if !self.has_others || is_reserved(&name) {
             return Duration::ZERO;
         }
-        let found = self.conf.find(device).ok().and_then(|found| self.conf.path(&found.conf_name));
+        if spelling::is_digest(device) {
+            // Too long to be read: it may be any expression's.
+            let others = self.conf.paths().into_iter().filter(|(name, _)| !is_plain(name));
+            return others.map(|(_, path)| after(&path)).reduce(longer).unwrap_or_default();
+        }
+        let found = self.conf.find(&name).ok().and_then(|found| self.conf.path(&found.conf_name));
         found.as_ref().map_or(Duration::ZERO, after)
     }
+}
+
+/// Of two times the longer one; 0 is for ever.
+fn longer(one: Duration, other: Duration) -> Duration {
+    if one.is_zero() || other.is_zero() { Duration::ZERO } else { one.max(other) }
 }
 
 /// What of a configuration this goes by: who changes it has files looked at.

@@ -2,22 +2,23 @@
 //! when nobody is left. And readers who are sent elsewhere.
 
 use std::{
-    sync::{Arc, PoisonError},
+    collections::BTreeMap,
+    sync::{Arc, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::{
-    apply::{self, device},
+    apply::{self, Applied, Asked, device, is_plain},
     config::present,
     hooks,
 };
 use crate::{
     command::Gateway,
-    mtx::{Conf, Found, Set},
+    mtx::{Conf, Set},
     output::rtsp::Visit,
-    path::Phase,
 };
 
 /// Such paths at once. Whoever wants another is told that there is none.
@@ -25,78 +26,173 @@ const MOST: usize = 256;
 /// How long such a path waits for the one it was made for.
 const UNUSED: Duration = Duration::from_secs(30);
 
-/// Somebody wants a path that is not there, or that has no stream.
-pub async fn missing(gateway: &Arc<Gateway>, name: &str, publishes: bool) -> Visit {
+/// A path that was made for an entry that is a regular expression.
+pub(super) struct Matched {
+    conf_name: String,
+    applied: Applied,
+    /// Cancelled when the path is not this one any more. Another of its name may be made at once.
+    over: CancellationToken,
+}
+
+/// Such paths by name, and the names of their entries.
+pub(super) fn entries(gateway: &Gateway) -> BTreeMap<String, String> {
+    lock(gateway).iter().map(|(name, matched)| (name.clone(), matched.conf_name.clone())).collect()
+}
+
+// The map is valid after every statement.
+fn lock(gateway: &Gateway) -> MutexGuard<'_, BTreeMap<String, Matched>> {
+    gateway.engine.matched.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Somebody wants a path that is not there, or that has no stream: to read it, with this query, or to publish to it.
+pub async fn missing(gateway: &Arc<Gateway>, name: &str, reads: Option<&str>) -> Visit {
     let conf = present(gateway);
     let Ok(found) = conf.find(name) else { return Visit::Unknown };
     let Some(set) = conf.path(&found.conf_name) else { return Visit::Unknown };
-    if !publishes {
+    if reads.is_some() {
         let key = if set.text("source") == "redirect" { "sourceRedirect" } else { "fallback" };
         if !set.text(key).is_empty() {
             return Visit::Elsewhere(set.text(key).to_owned());
         }
     }
-    if found.conf_name != name && (publishes || set.text("source") != "publisher") {
-        make(gateway, name, &found, &set).await;
+    let query = reads.unwrap_or_default();
+    if found.conf_name != name && (reads.is_none() || set.text("source") != "publisher") {
+        make(gateway, name, query).await;
     }
-    if !publishes && set.text("source") == "publisher" && device(&set).is_none() && !set.text("runOnDemand").is_empty()
+    if reads.is_some()
+        && set.text("source") == "publisher"
+        && device(&set).is_none()
+        && !set.text("runOnDemand").is_empty()
     {
         if found.conf_name != name {
-            make(gateway, name, &found, &set).await;
+            make(gateway, name, query).await;
         }
-        hooks::demand(gateway, name).await;
+        if !hooks::demand(gateway, name, query).await {
+            return Visit::Unknown;
+        }
     }
     Visit::Asked
 }
 
-async fn make(gateway: &Arc<Gateway>, name: &str, found: &Found, set: &Set) {
-    {
-        let mut matched = gateway.engine.matched.lock().unwrap_or_else(PoisonError::into_inner);
-        if matched.len() >= MOST || matched.contains_key(name) {
-            return;
-        }
-        matched.insert(name.to_owned(), found.conf_name.clone());
+async fn make(gateway: &Arc<Gateway>, name: &str, query: &str) {
+    let _turn = gateway.engine.turn.lock().await;
+    let conf = present(gateway);
+    let Ok(found) = conf.find(name) else { return };
+    let Some(set) = conf.path(&found.conf_name).filter(|_| found.conf_name != name) else { return };
+    let may_be_made = {
+        let matched = lock(gateway);
+        matched.len() < MOST && !matched.contains_key(name)
+    };
+    let asked = Asked { groups: &found.groups, query };
+    if may_be_made && let Some(applied) = apply::serve_matched(gateway, name, set, asked).await {
+        keep(gateway, name, found.conf_name, applied);
     }
-    apply::serve_matched(gateway, name, set, &found.groups).await;
-    tokio::spawn(look_after(Arc::clone(gateway), name.to_owned()));
+}
+
+/// Has a path that is there be one of these.
+fn keep(gateway: &Arc<Gateway>, name: &str, conf_name: String, applied: Applied) {
+    let over = CancellationToken::new();
+    lock(gateway).insert(name.to_owned(), Matched { conf_name, applied, over: over.clone() });
+    tokio::spawn(look_after(Arc::clone(gateway), name.to_owned(), over));
 }
 
 /// Takes a path away when nobody is left, or nobody came.
-async fn look_after(gateway: Arc<Gateway>, name: String) {
+async fn look_after(gateway: Arc<Gateway>, name: String, over: CancellationToken) {
     let mut events = gateway.paths.events();
     let mut was_used = false;
     loop {
-        let Ok(status) = gateway.paths.status(&name) else { break };
-        let published = gateway.paths.publisher(&name).is_ok_and(|publisher| publisher.is_some());
-        let used = published || !matches!(status.phase, Phase::Idle | Phase::Away);
-        if was_used && !used {
-            break;
+        let used = gateway.paths.is_used(&name);
+        if was_used && !used && take_away(&gateway, &name, &over).await {
+            return;
         }
         was_used |= used;
-        let heard = timeout(UNUSED, events.recv()).await;
-        if heard.is_err() && !was_used {
-            break;
-        }
-    }
-    remove(&gateway, &name).await;
-}
-
-/// Takes away what an entry no longer stands for.
-pub(super) async fn changed(gateway: &Gateway, before: &Conf, after: &Conf) {
-    let matched = gateway.engine.matched.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    for (name, conf_name) in matched {
-        let leads_elsewhere = after.find(&name).ok().is_none_or(|found| found.conf_name != conf_name);
-        if leads_elsewhere || before.path(&conf_name) != after.path(&conf_name) {
-            remove(gateway, &name).await;
+        match over.run_until_cancelled(timeout(UNUSED, events.recv())).await {
+            None => return,
+            Some(Err(_)) if !was_used && take_away(&gateway, &name, &over).await => return,
+            Some(_) => {}
         }
     }
 }
 
-async fn remove(gateway: &Gateway, name: &str) {
-    let known = gateway.engine.matched.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
-    if known.is_some()
-        && let Err(error) = gateway.paths.remove(name).await
-    {
-        tracing::debug!(path = name, "{}", error.chain());
+/// Takes a path away, unless somebody has come meanwhile. Whoever comes from now on has another one made.
+async fn take_away(gateway: &Gateway, name: &str, over: &CancellationToken) -> bool {
+    // Until all of it is down: what another one has mounted is not for this one to take away.
+    let _turn = gateway.engine.turn.lock().await;
+    let closing = {
+        let mut matched = lock(gateway);
+        if over.is_cancelled() {
+            return true;
+        }
+        let closing = gateway.paths.remove_unused(name);
+        if closing.is_none() && gateway.paths.status(name).is_ok() {
+            return false;
+        }
+        matched.remove(name);
+        closing
+    };
+    if let Some(closing) = closing {
+        closing.await;
     }
+    true
+}
+
+/// Takes away what an entry no longer stands for. What goes on as it is stays, whoever it is that says so now.
+pub(super) async fn changed(gateway: &Arc<Gateway>, before: &Conf, after: &Conf) {
+    let there: Vec<_> = lock(gateway).iter().map(|(name, matched)| (name.clone(), matched.applied.clone())).collect();
+    for (name, applied) in there {
+        match goes_on(before, after, &name) {
+            Some((conf_name, _)) if conf_name == name => {
+                forget(gateway, &name);
+                applied_paths(gateway).insert(name, applied);
+            }
+            Some((conf_name, set)) => {
+                let applied = apply::go_on(gateway, &name, applied, set).await;
+                if let Some(matched) = lock(gateway).get_mut(&name) {
+                    (matched.conf_name, matched.applied) = (conf_name, applied);
+                }
+            }
+            None => {
+                forget(gateway, &name);
+                if let Err(error) = gateway.paths.remove(&name).await {
+                    tracing::debug!(path = name, "{}", error.chain());
+                }
+            }
+        }
+    }
+    let own = before.paths().into_iter().map(|(name, _)| name).filter(|name| is_plain(name) && !before.is_given(name));
+    for name in own.filter(|name| after.path(name).is_none() && gateway.paths.is_used(name)) {
+        if let Some((conf_name, set)) = goes_on(before, after, &name).filter(|_| lock(gateway).len() < MOST) {
+            let applied = applied_paths(gateway).remove(&name);
+            if let Some(applied) = applied {
+                let applied = apply::go_on(gateway, &name, applied, set).await;
+                keep(gateway, &name, conf_name, applied);
+            }
+        }
+    }
+}
+
+fn applied_paths(gateway: &Gateway) -> MutexGuard<'_, BTreeMap<String, Applied>> {
+    gateway.engine.applied.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The path is not one of these any more.
+fn forget(gateway: &Gateway, name: &str) {
+    if let Some(matched) = lock(gateway).remove(name) {
+        matched.over.cancel();
+    }
+}
+
+/// The entry that a path leads to now, and what it says, where that differs from before in what can change while the path
+/// runs: the entry's name, recordings, and what does nothing here.
+fn goes_on(before: &Conf, after: &Conf, name: &str) -> Option<(String, Set)> {
+    let (was, is) = (before.find(name).ok()?, after.find(name).ok()?);
+    let (old, new) = (before.path(&was.conf_name)?, after.path(&is.conf_name)?);
+    let can_change = |key: &str| {
+        let of_picture = key.starts_with("rpiCamera") && key != "rpiCameraCamID";
+        ["name", "forward"].contains(&key) || key.starts_with("record") || of_picture
+    };
+    let lasting = |set: &Set| set.clone().without(can_change);
+    let source = |set: &Set, groups: &[String]| Asked { groups, query: "" }.fill(set.text("source"), name);
+    let is_alike = lasting(&old) == lasting(&new) && source(&old, &was.groups) == source(&new, &is.groups);
+    (is_alike && !after.is_given(name)).then_some((is.conf_name, new))
 }

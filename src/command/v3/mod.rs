@@ -6,6 +6,7 @@
 
 mod access;
 mod apply;
+mod capture;
 mod config;
 mod file;
 mod hooks;
@@ -23,6 +24,8 @@ mod ports;
 mod record_path;
 mod recordings;
 mod sessions;
+mod unused;
+mod whose;
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -36,7 +39,7 @@ pub use config::{
     add_path, delete_path, edit_path, global, patch_global, patch_path, patch_path_defaults, path, path_defaults,
     path_list, replace_path,
 };
-pub use file::{keep, said, wrong};
+pub use file::{is_wrong, keep, said, settle, wrong};
 pub use hooks::follow;
 pub use kept::Kept;
 use matched::missing;
@@ -53,9 +56,11 @@ use serde::Serialize;
 pub use sessions::{Connection, Session, connection, connections, kick, session, sessions};
 use tokio::sync::{Mutex as Turn, Semaphore};
 use uuid::Uuid;
+pub(in crate::command) use whose::Whose;
 
-use self::{apply::Applied, outside::Outside};
+use self::{apply::Applied, matched::Matched, outside::Outside};
 use crate::{
+    command::watched::Watched,
     error::Result,
     mtx::{Conf, Environment, Set, Users, Value, global_keys},
 };
@@ -140,12 +145,12 @@ pub struct Engine {
     rtsps: bool,
     /// By which the service is known there to itself.
     own_pass: String,
-    /// Paths that were made for an entry that is a regular expression, and the entry.
-    matched: Mutex<BTreeMap<String, String>>,
+    /// Paths that were made for an entry that is a regular expression.
+    matched: Mutex<BTreeMap<String, Matched>>,
     /// What was done of each path.
     applied: Mutex<BTreeMap<String, Applied>>,
-    /// The configuration file, where there is one.
-    file: Option<PathBuf>,
+    /// The configuration file, where there is one, as it looked before it was read first.
+    file: Option<Watched>,
     /// Variables that may stand for keys of it.
     environment: Environment,
     /// What both said when they were read last.
@@ -199,6 +204,7 @@ impl Engine {
             None => given,
         };
         let (empty, Allowed { file, environment, api_hooks, record_folders }) = (Conf::new(given), allowed);
+        let watched = file.as_deref().map(Watched::new);
         let in_file = file::load(&empty, file.as_deref(), &environment)?.map(Arc::new);
         Ok(Self {
             conf: Mutex::new(in_file.clone().unwrap_or_else(|| Arc::new(empty))),
@@ -213,7 +219,7 @@ impl Engine {
             own_pass: Uuid::new_v4().to_string(),
             matched: Mutex::default(),
             applied: Mutex::default(),
-            file,
+            file: watched,
             environment,
             told: Mutex::default(),
             checks: Semaphore::new(access::CHECKS),

@@ -67,7 +67,7 @@ struct Question<'a> {
     id: Option<uuid::Uuid>,
     query: &'a str,
     #[serde(rename = "userAgent")]
-    user_agent: &'static str,
+    user_agent: &'a str,
 }
 
 /// Whether somebody may, as whoever is asked says.
@@ -104,9 +104,9 @@ fn ask(global: &Set, asking: &Asking) -> Result<(), String> {
         action: asking.action.word(),
         path: &asking.path,
         protocol: if matches!(asking.action, Action::Read | Action::Publish) { "rtsp" } else { "" },
-        id: None,
+        id: asking.id,
         query: &asking.query,
-        user_agent: "",
+        user_agent: &asking.user_agent,
     };
     let body = serde_json::to_string(&question).map_err(|error| error.to_string())?;
     let request = agent(global).post(global.text("authHTTPAddress")).header("content-type", "application/json");

@@ -51,10 +51,24 @@ pub(super) async fn text(gateway: &Gateway) -> String {
     registry.register_collector(Box::new(look));
     let mut text = String::new();
     match encode_registry(&mut text, &registry) {
-        Ok(()) => text,
+        Ok(()) => classic(&text),
         // A `String` takes everything.
         Err(Error) => String::new(),
     }
+}
+
+/// What was written as OpenMetrics, in the older text format that MediaMTX speaks: there, what is said of a counter is said
+/// of its whole name.
+fn classic(text: &str) -> String {
+    let counters: Vec<_> =
+        text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" counter")).collect();
+    let line = |line: &str| {
+        let said = line.strip_prefix("# HELP ").or_else(|| line.strip_prefix("# TYPE "));
+        let Some((name, rest)) = said.and_then(|said| said.split_once(' ')) else { return line.to_owned() + "\n" };
+        let total = if counters.contains(&name) { "_total" } else { "" };
+        format!("{} {name}{total} {rest}\n", &line[..6])
+    };
+    text.lines().map(line).collect()
 }
 
 /// One look at everything that is counted.
@@ -76,6 +90,10 @@ impl Collector for Look {
         self.counter(&mut to, "runs", "Times the pipeline of a path was started.", |path| path.runs)?;
         self.counter(&mut to, "appearances", "Comings and goings of a path's source.", |path| path.appearances)?;
         self.counter(&mut to, "panics", "Times the task of a path had to be started again.", |path| path.panics)?;
+        let captured = |path: &PathStatus| path.counters.stages().captured();
+        self.counter(&mut to, "frames_captured", "Frames that a path's source has delivered.", captured)?;
+        let encoded = |path: &PathStatus| path.counters.stages().encoded();
+        self.counter(&mut to, "frames_encoded", "Frames that were encoded here.", encoded)?;
         self.streams(&mut to)?;
         self.dropped(&mut to)?;
         let mut delays = to.encode_descriptor(
@@ -87,6 +105,14 @@ impl Collector for Look {
         for path in &self.paths {
             let labels = [("path", path.name.as_str())];
             path.counters.delay().encode(delays.encode_family(&labels)?)?;
+        }
+        let help = "Time that frames take in a stage, without waiting for it.";
+        let mut stages = to.encode_descriptor("camera_service_stage_seconds", help, None, MetricType::Histogram)?;
+        for path in &self.paths {
+            for (stage, times) in path.counters.stages().times() {
+                let labels = [("path", path.name.as_str()), ("stage", stage)];
+                times.encode(stages.encode_family(&labels)?)?;
+            }
         }
         self.recording(&mut to)?;
         for (name, help, times) in &self.times {

@@ -1,9 +1,6 @@
 //! Paths as they are: source, tracks, readers, counters.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, PoisonError},
-};
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -11,6 +8,7 @@ use super::{
     Answer, List, Moment, Page, Refusal,
     apply::{device, is_plain},
     config::present,
+    matched,
     sessions::session_word,
 };
 use crate::{
@@ -83,7 +81,7 @@ pub fn path_states(gateway: &Gateway, page: Page) -> List<Path> {
     let conf = present(gateway);
     let own = conf.paths().into_iter().filter(|(name, _)| is_plain(name));
     let mut all: Vec<_> = own.map(|(name, set)| (name.clone(), name, set)).collect();
-    for (name, conf_name) in matched(gateway) {
+    for (name, conf_name) in matched::entries(gateway) {
         if let Some(set) = conf.path(&conf_name) {
             all.push((name, conf_name, set));
         }
@@ -97,15 +95,11 @@ pub fn path_state(gateway: &Gateway, name: &str) -> Answer<Path> {
     let conf = present(gateway);
     let conf_name = match is_plain(name).then(|| conf.path(name)).flatten() {
         Some(_) => Some(name.to_owned()),
-        None => matched(gateway).remove(name),
+        None => matched::entries(gateway).remove(name),
     };
     let found = conf_name.and_then(|conf_name| conf.path(&conf_name).map(|set| (conf_name, set)));
     let (conf_name, set) = found.ok_or(Refusal::NotFound("path not found"))?;
     Ok(describe(gateway, &conf, name.to_owned(), conf_name, &set))
-}
-
-fn matched(gateway: &Gateway) -> BTreeMap<String, String> {
-    gateway.engine.matched.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
 /// Stops what runs on demand and nobody reads, as earlier programs could ask. Error: there is no such path.
@@ -140,6 +134,8 @@ fn describe(gateway: &Gateway, conf: &Conf, name: String, conf_name: String, set
         sessions.map(|session| End { kind: session_word(session.secure), id: session.id.to_string() })
     };
     let readers: Vec<_> = ends(SessionState::Reads).collect();
+    let dropped = status.as_ref().map(|status| status.counters.dropped()).unwrap_or_default();
+    let in_error = dropped.broken_jpeg + dropped.unreadable;
     let received = source_stream.map_or(0, |stream| stream.stats().bytes);
     let sent = stream.as_ref().map_or(0, |_| gateway.paths.readers(&name).packet_bytes_sent);
     let publisher = ends(SessionState::Publishes).next().filter(|_| online);
@@ -158,7 +154,7 @@ fn describe(gateway: &Gateway, conf: &Conf, name: String, conf_name: String, set
         readers,
         inbound_bytes: received,
         outbound_bytes: sent,
-        inbound_frames_in_error: 0,
+        inbound_frames_in_error: in_error,
         bytes_received: received,
         bytes_sent: sent,
         name,

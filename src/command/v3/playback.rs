@@ -10,7 +10,7 @@ use serde::Serialize;
 
 pub use crate::output::playback::{Container, Film};
 
-use super::{Answer, Moment, Refusal, config::present};
+use super::{Answer, Moment, Refusal, config::present, whose::Whose};
 use crate::{
     command::{Gateway, files::Kind, library::on_disk},
     mtx,
@@ -101,14 +101,15 @@ async fn films(gateway: &Arc<Gateway>, path: &str) -> Films {
     let conf = present(gateway);
     let set = conf.find(path).ok().and_then(|found| conf.path(&found.conf_name));
     let shall_be = set.is_some_and(|set| set.text("recordFormat") == "mpegts");
-    let device = gateway.folders.pattern.spelled(path);
+    let (own, old) = Whose::new(gateway).spellings(path);
+    let spellings: Vec<_> = [Some(own), old].into_iter().flatten().collect();
     let (mut segments, mut is_mpegts) = (Vec::new(), false);
     for index in gateway.indexes.of(Kind::Recording) {
-        let found = look(&index, &device).await;
+        let found = look(&index, &spellings).await;
         let files: Vec<_> = found.iter().map(|segment| Arc::clone(&segment.file)).collect();
         gateway.contents.read_films(&index, &files).await;
         let folder = &index.place().folder;
-        let found = look(&index, &device).await;
+        let found = look(&index, &spellings).await;
         let is_ts = |found: &storage::Segment| found.file.stored.name.extension().is_some_and(|kind| kind == "ts");
         is_mpegts |= shall_be && found.iter().any(is_ts);
         segments.extend(found.into_iter().filter_map(|found| playable_file(folder, found)));
@@ -125,9 +126,13 @@ fn playable_file(folder: &Path, segment: storage::Segment) -> Option<Segment> {
     is_mp4.then(|| Segment { path: folder.join(name.as_str()), began: segment.began, duration })
 }
 
-/// A folder that cannot be read has nothing.
-async fn look(index: &Index, device: &str) -> Vec<storage::Segment> {
-    let (index, device) = (index.clone(), device.to_owned());
-    let found = on_disk(move || index.segments(&device)).await;
+/// The files of the spellings of a path. A folder that cannot be read has nothing.
+async fn look(index: &Index, spellings: &[String]) -> Vec<storage::Segment> {
+    let (index, spellings) = (index.clone(), spellings.to_owned());
+    let found = on_disk(move || {
+        let found: Vec<_> = spellings.iter().map(|spelling| index.segments(spelling)).collect::<Result<_, _>>()?;
+        Ok(found.into_iter().flatten().collect())
+    });
+    let found: Result<Vec<_>, _> = found.await;
     found.inspect_err(|error| tracing::debug!("a folder is not played back: {}", error.chain())).unwrap_or_default()
 }

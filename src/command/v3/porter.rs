@@ -3,6 +3,7 @@
 use std::{
     net::IpAddr,
     sync::{Arc, Weak},
+    time::Duration,
 };
 
 use tokio::runtime::Handle;
@@ -44,6 +45,10 @@ impl Host for Porter {
         };
         let shown = Shown { pass: pass.to_owned(), query: guest.query.to_owned(), ..Shown::default() };
         let internal = global.text("authMethod") == "internal";
+        // Another server is told of the session too, as MediaMTX does.
+        if guest.known && global.text("authMethod") != "http" {
+            return Admission::Granted;
+        }
         let asking = Asking {
             address: guest.remote.ip(),
             action: if guest.publishes { Action::Publish } else { Action::Read },
@@ -53,6 +58,8 @@ impl Host for Porter {
             // RTSP has no other place for one than the password and the query.
             token: if internal { String::new() } else { access::token(&shown, true) },
             query: guest.query.to_owned(),
+            id: Some(guest.id),
+            user_agent: guest.user_agent.to_owned(),
             digest: match proof {
                 Some(Proof::Digest(shown)) if digest => Some(shown.clone()),
                 _ => None,
@@ -71,9 +78,14 @@ impl Host for Porter {
         }
     }
 
-    fn missing(&self, path: &str, publishes: bool) -> Visit {
+    fn patience(&self) -> Duration {
+        // Without a gateway the service ends, and everybody with it.
+        self.gateway.upgrade().map_or(Duration::MAX, |gateway| gateway.engine.acting().time("readTimeout").duration())
+    }
+
+    fn missing(&self, path: &str, reads: Option<&str>) -> Visit {
         match self.gateway.upgrade() {
-            Some(gateway) => self.runtime.block_on(missing(&gateway, path, publishes)),
+            Some(gateway) => self.runtime.block_on(missing(&gateway, path, reads)),
             None => Visit::Asked,
         }
     }

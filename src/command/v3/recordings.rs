@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
 use serde::Serialize;
 
-use super::{Answer, List, Moment, Page, Refusal, config::present, moment};
+use super::{Answer, List, Moment, Page, Refusal, config::present, moment, whose::Whose};
 use crate::{
     command::{Gateway, files::Kind, library::on_disk},
     error::Error,
@@ -26,20 +26,25 @@ struct Segment {
     start: Moment,
 }
 
-/// The files of every path by their starts. Files of one second are one segment to those who ask, and in this order.
-type Starts = BTreeMap<String, Vec<(SystemTime, FileName)>>;
+/// A file by its start. Files of one second are one segment to those who ask, and in this order.
+type Begun = (SystemTime, FileName);
 
-/// The paths that have recordings, by name.
+/// The paths that have recordings and an entry that stands for them, by name.
 pub async fn recordings(gateway: &Arc<Gateway>, page: Page) -> Answer<List<Recording>> {
-    let all = starts(gateway).await?;
+    let whose = Whose::new(gateway);
+    let mut all = BTreeMap::<_, Vec<_>>::new();
+    for (spelling, files) in begun(gateway).await? {
+        if let Some(name) = whose.configured(&spelling) {
+            all.entry(name).or_default().extend(files);
+        }
+    }
     Ok(page.of(all.into_iter().map(|(name, files)| Recording::new(name, files)).collect()))
 }
 
 /// Those of one path; it may have none. Error: no path can have this name.
 pub async fn recording(gateway: &Arc<Gateway>, name: &str) -> Answer<Recording> {
     present(gateway).find(name).map_err(Refusal::Invalid)?;
-    let files = starts(gateway).await?.remove(name).unwrap_or_default();
-    Ok(Recording::new(name.to_owned(), files))
+    Ok(Recording::new(name.to_owned(), begun_of(gateway, name).await?))
 }
 
 /// Deletes a segment that is not being written. Error: the start is none; there is no such segment.
@@ -47,7 +52,7 @@ pub async fn delete_segment(gateway: &Arc<Gateway>, path: &str, start: &str) -> 
     let invalid = |message: String| Refusal::Invalid(message);
     let wanted = moment::read(start).map_err(|error| invalid(format!("invalid 'start' parameter: {error}")))?;
     present(gateway).find(path).map_err(invalid)?;
-    let found = starts(gateway).await?.remove(path).unwrap_or_default();
+    let found = begun_of(gateway, path).await?;
     let missing = || invalid(format!("remove {path} {start}: no such file or directory"));
     let (_, file) = found.into_iter().find(|(start, _)| *start == wanted).ok_or_else(missing)?;
     let index = gateway.index_with(Kind::Recording, file.as_str()).await;
@@ -66,28 +71,35 @@ pub async fn delete_segment(gateway: &Arc<Gateway>, path: &str, start: &str) -> 
 }
 
 impl Recording {
-    fn new(name: String, files: Vec<(SystemTime, FileName)>) -> Self {
+    fn new(name: String, mut files: Vec<Begun>) -> Self {
+        files.sort();
         let segments = files.into_iter().map(|(start, _)| Segment { start: Moment(start) });
         Self { name, segments: segments.collect() }
     }
 }
 
-async fn starts(gateway: &Arc<Gateway>) -> Answer<Starts> {
+/// The files of a path.
+async fn begun_of(gateway: &Arc<Gateway>, path: &str) -> Answer<Vec<Begun>> {
+    let (own, old) = Whose::new(gateway).spellings(path);
+    let mut all = begun(gateway).await?;
+    let spellings = [Some(own), old].into_iter().flatten();
+    let mut files: Vec<_> = spellings.filter_map(|spelling| all.remove(&spelling)).flatten().collect();
+    files.sort();
+    Ok(files)
+}
+
+/// All files, by how the name of their path is spelled.
+async fn begun(gateway: &Arc<Gateway>) -> Answer<BTreeMap<String, Vec<Begun>>> {
     let (indexes, pattern) = (gateway.indexes.of(Kind::Recording), gateway.folders.pattern.clone());
     let everything = Query { oldest_first: true, limit: usize::MAX, ..Query::default() };
     let stored = on_disk(move || storage::page_of(&indexes, &everything)).await;
     let (stored, _) = stored.map_err(|error| Refusal::Invalid(error.message().to_owned()))?;
-    // In a file's name a path's has only letters, digits and dashes.
-    let conf = present(gateway);
-    let known: BTreeMap<_, _> = conf.paths().into_iter().map(|(name, _)| (pattern.spelled(&name), name)).collect();
-    let mut starts = Starts::new();
+    let mut begun = BTreeMap::<_, Vec<_>>::new();
     for (_, file) in stored {
         let Some(device) = file.device.as_deref() else { continue };
         let (name, modified) = (file.stored.name.clone(), file.stored.modified);
         let start = pattern.time(name.as_str()).unwrap_or(modified);
-        let path = known.get(device).cloned().unwrap_or_else(|| device.to_owned());
-        starts.entry(path).or_default().push((start, name));
+        begun.entry(device.to_owned()).or_default().push((start, name));
     }
-    starts.values_mut().for_each(|files| files.sort());
-    Ok(starts)
+    Ok(begun)
 }

@@ -2,7 +2,10 @@
 
 use std::{
     collections::VecDeque,
-    fs::File,
+    fs::{File, Metadata},
+    io,
+    os::unix::fs::MetadataExt,
+    path::PathBuf,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -29,13 +32,37 @@ const MOST_FRAMES: usize = 2_600_000;
 /// A frame in its file and in the film. Times are in ticks of the film.
 #[derive(Clone, Debug)]
 pub(super) struct Placed {
-    file: Arc<File>,
+    file: Arc<Origin>,
     at: u64,
     pub size: u32,
     pub dts: i64,
     pub shift: i64,
     pub duration: u32,
     pub key: bool,
+}
+
+/// A file that frames are in. It is open while they are taken out of it: a film may be of more files than a process may have
+/// open.
+#[derive(Debug, PartialEq, Eq)]
+struct Origin {
+    path: PathBuf,
+    /// What tells it apart from another that takes its name: its device and its number there.
+    identity: (u64, u64),
+}
+
+impl Origin {
+    /// Opens it again. Error: it is not there any more.
+    fn open(&self) -> io::Result<File> {
+        let file = File::open(&self.path)?;
+        match identity(&file.metadata()?) == self.identity {
+            true => Ok(file),
+            false => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+}
+
+fn identity(of: &Metadata) -> (u64, u64) {
+    (of.dev(), of.ino())
 }
 
 /// A film that is being given out. Blocks on the disk.
@@ -46,6 +73,8 @@ pub struct Film {
     head: Option<Vec<u8>>,
     /// Frames that have their place and did not come out yet.
     ready: VecDeque<Placed>,
+    /// The file that frames were taken out of last.
+    open: Option<(Arc<Origin>, File)>,
     fragments: u32,
 }
 
@@ -94,7 +123,7 @@ impl Film {
             samples: VecDeque::new(),
             held: None,
         };
-        let mut film = Self { container, frames, head: None, ready: VecDeque::new(), fragments: 0 };
+        let mut film = Self { container, frames, head: None, ready: VecDeque::new(), open: None, fragments: 0 };
         film.frames.take(&tape, zero);
         film.head = Some(match container {
             Container::Fragmented => movie.fragmented()?,
@@ -134,7 +163,7 @@ impl Film {
             Container::Plain => Vec::new(),
         };
         for frame in &frames {
-            copy(&frame.file, frame.at, frame.size, &mut piece).map_err(|error| {
+            self.copy(frame, &mut piece).map_err(|error| {
                 Error::with_source(
                     crate::error::Kind::Dependency { dependency: "disk".into() },
                     "a recording cannot be read any more",
@@ -145,16 +174,22 @@ impl Film {
         Ok(Some(piece.into()))
     }
 
+    fn copy(&mut self, frame: &Placed, to: &mut Vec<u8>) -> io::Result<()> {
+        let file = match self.open.take().filter(|(origin, _)| Arc::ptr_eq(origin, &frame.file)) {
+            Some((_, file)) => file,
+            None => frame.file.open()?,
+        };
+        let (_, file) = self.open.insert((Arc::clone(&frame.file), file));
+        copy(file, frame.at, frame.size, to)
+    }
+
     /// Frames of a second, or of a piece.
     fn next_second(&mut self) -> Result<Vec<Placed>> {
         let (mut frames, mut bytes): (Vec<Placed>, usize) = (Vec::new(), 0);
-        loop {
-            let Some(next) = (match self.ready.pop_front() {
-                Some(frame) => Some(frame),
-                None => self.frames.next()?,
-            }) else {
-                break;
-            };
+        while let Some(next) = match self.ready.pop_front() {
+            Some(frame) => Some(frame),
+            None => self.frames.next()?,
+        } {
             let second = frames.first().is_some_and(|first| next.dts - first.dts >= i64::from(self.frames.timescale));
             if second || (bytes + next.size as usize > PIECE && !frames.is_empty()) {
                 self.ready.push_front(next);
@@ -189,7 +224,7 @@ struct Frames {
     start: SystemTime,
     end: SystemTime,
     segments: VecDeque<Segment>,
-    file: Arc<File>,
+    file: Arc<Origin>,
     samples: VecDeque<Sample>,
     /// The newest frame: how long it lasts is known when there is another.
     held: Option<Placed>,
@@ -252,13 +287,14 @@ fn coding(tape: &Tape) -> Stsd {
 }
 
 /// What a file has of a time. `None`: nothing.
-fn read(segment: &Segment, start: SystemTime, end: SystemTime) -> Result<Option<(Tape, Arc<File>)>> {
+fn read(segment: &Segment, start: SystemTime, end: SystemTime) -> Result<Option<(Tape, Arc<Origin>)>> {
     let failed = |error| disk_error(&segment.path, "cannot be read", error);
     let file = File::open(&segment.path).map_err(failed)?;
-    let size = file.metadata().map_err(failed)?.len();
+    let found = file.metadata().map_err(failed)?;
     let after = |time: SystemTime| time.duration_since(segment.began).unwrap_or_default();
-    let tape = Tape::read(&file, size, Window { from: after(start), to: after(end) }).map_err(failed)?;
-    Ok(tape.map(|tape| (tape, Arc::new(file))))
+    let tape = Tape::read(&file, found.len(), Window { from: after(start), to: after(end) }).map_err(failed)?;
+    let origin = || Arc::new(Origin { path: segment.path.clone(), identity: identity(&found) });
+    Ok(tape.map(|tape| (tape, origin())))
 }
 
 /// From one moment to another in ticks; negative if it is earlier.

@@ -159,3 +159,50 @@ fn a_film_ends_where_the_picture_changes_its_size() {
     let film = Film::open(&segments, at(0), frame(3 * FILE), Container::Fragmented).unwrap().unwrap();
     assert_eq!(pictures(&save(film, folder.path())).len() as u64, FILE);
 }
+
+#[test]
+fn a_film_of_many_files_has_few_of_them_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, _) = recorded(folder.path(), true);
+    // The same three seconds again and again, each in a file of its own.
+    let many = (0..40u64).map(|number| {
+        let path = folder.path().join(format!("{number}-again.mp4"));
+        std::fs::copy(&first[0].path, &path).unwrap();
+        Segment { path, began: at(number * FILE), duration: frame(FILE) }
+    });
+    let segments: Vec<_> = many.collect();
+    let open = || {
+        let files = std::fs::read_dir("/proc/self/fd").unwrap().filter_map(|file| file.ok()?.path().read_link().ok());
+        files.filter(|file| file.starts_with(folder.path())).count()
+    };
+    for container in [Container::Plain, Container::Fragmented] {
+        let mut film = Film::open(&segments, at(0), frame(40 * FILE), container).unwrap().unwrap();
+        let (mut most, mut bytes) = (open(), Vec::new());
+        while let Some(piece) = film.piece().unwrap() {
+            most = most.max(open());
+            bytes.extend(piece);
+        }
+        assert!(most <= 2, "{container:?}: {most}");
+        let path = folder.path().join("film.mp4");
+        std::fs::write(&path, bytes).unwrap();
+        assert_eq!(times(&path.display().to_string()).len() as u64, 40 * FILE, "{container:?}");
+        drop(film);
+        assert_eq!(open(), 0, "{container:?}");
+    }
+}
+
+#[test]
+fn a_film_ends_in_an_error_when_a_file_was_taken_away_or_replaced() {
+    for replaced in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let (segments, _) = recorded(folder.path(), true);
+        let mut film = Film::open(&segments, at(0), frame(3 * FILE), Container::Plain).unwrap().unwrap();
+        let aside = folder.path().join("aside");
+        std::fs::rename(&segments[2].path, &aside).unwrap();
+        if replaced {
+            std::fs::copy(&aside, &segments[2].path).unwrap();
+        }
+        let ended = std::iter::from_fn(|| film.piece().transpose()).find_map(Result::err);
+        assert_eq!(ended.unwrap().message(), "a recording cannot be read any more", "{replaced}");
+    }
+}

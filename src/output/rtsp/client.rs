@@ -3,6 +3,7 @@
 //! The signals come on the connection's own thread, so a source that takes its time to open delays nobody else.
 
 use std::{
+    mem,
     sync::Arc,
     time::{Instant, SystemTime},
 };
@@ -44,7 +45,7 @@ pub(super) fn follow(state: &Arc<State>, connection: u64, client: &RTSPClient) {
                 known.touched = Instant::now();
                 known.described = None;
                 known.sessions.push(Session {
-                    id: Uuid::new_v4(),
+                    id: mem::replace(&mut known.next_session, Uuid::new_v4()),
                     created: SystemTime::now(),
                     session: session.downgrade(),
                     path: String::new(),

@@ -17,7 +17,7 @@ use gst_rtsp_server::{gio, prelude::*};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use uuid::Uuid;
 
-use super::{ReaderEvent, feed::Feed, lock, mount::Mount, server::State, traffic::Meter};
+use super::{ReaderEvent, feed::Feed, intake::Intake, lock, mount::Mount, server::State, traffic::Meter};
 
 /// How long accepting rests after it failed, for want of file descriptors most likely.
 const ACCEPT_REST: Duration = Duration::from_millis(500);
@@ -29,11 +29,14 @@ pub(super) struct Connection {
     /// The socket gst-rtsp-server reads and writes. Only to see whether it can be written, and to shut it down: the
     /// connection's own thread then takes the connection apart, as if the other end had closed it. Closing it from
     /// another thread is not safe.
-    socket: TcpStream,
+    pub(super) socket: TcpStream,
+    pub(super) intake: Intake,
     /// When it was last of use.
     pub(super) touched: Instant,
     /// What it has asked about.
     pub(super) mounts: Vec<Weak<Mount>>,
+    /// The path that it has announced a stream on last.
+    pub(super) announced: Option<String>,
     /// What it has to make a digest with.
     pub(super) nonce: String,
     /// The name that it has shown.
@@ -45,6 +48,8 @@ pub(super) struct Connection {
     /// The path that was described last, until a session has it.
     pub(super) described: Option<String>,
     pub(super) sessions: Vec<Session>,
+    /// What its next session will be called.
+    pub(super) next_session: Uuid,
     pub(super) id: Uuid,
     pub(super) created: SystemTime,
     /// Inside TLS.
@@ -132,8 +137,8 @@ impl State {
         for session in known.iter().flat_map(|known| &known.sessions).filter_map(|known| known.session.upgrade()) {
             let _ = self.sessions.remove(&session);
         }
-        for mount in known.iter().flat_map(|known| &known.mounts).filter_map(Weak::upgrade) {
-            self.forget_placeholder(&mount);
+        if let Some(name) = known.and_then(|known| known.announced) {
+            self.forget_placeholder(&name);
         }
         self.left.notify_all();
     }
@@ -192,14 +197,17 @@ impl State {
             remote,
             client: glib::WeakRef::new(),
             socket: own,
+            intake: Intake::default(),
             touched: Instant::now(),
             mounts: Vec::new(),
+            announced: None,
             nonce: Uuid::new_v4().simple().to_string(),
             user: String::new(),
             may: HashSet::new(),
             query: String::new(),
             described: None,
             sessions: Vec::new(),
+            next_session: Uuid::new_v4(),
             id: Uuid::new_v4(),
             created: SystemTime::now(),
             secure,

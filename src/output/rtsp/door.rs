@@ -100,7 +100,7 @@ mod imp {
             }
             let status = match method {
                 RTSPMethod::ANNOUNCE => state.announce(connection, remote, &name),
-                RTSPMethod::DESCRIBE => match state.visit(context, &name) {
+                RTSPMethod::DESCRIBE => match state.visit(connection, context, &name) {
                     Some(Told::Elsewhere(place)) => {
                         let place = [(RTSPHeaderField::Location, place.as_str())];
                         return answer(context, RTSPStatusCode::MoveTemporarily, &place);
@@ -108,7 +108,7 @@ mod imp {
                     Some(Told::Unknown) => RTSPStatusCode::BadRequest,
                     None => RTSPStatusCode::Ok,
                 },
-                RTSPMethod::SETUP if first && !records => match state.visit(context, &name) {
+                RTSPMethod::SETUP if first && !records => match state.visit(connection, context, &name) {
                     Some(Told::Elsewhere(_)) => RTSPStatusCode::NotFound,
                     Some(Told::Unknown) => RTSPStatusCode::BadRequest,
                     None if state.has_described(connection, &name) => RTSPStatusCode::Ok,
@@ -210,18 +210,23 @@ impl State {
     ) -> bool {
         let Some(publishers) = self.publishers.get() else { return true };
         let asked = (name.to_owned(), publishes);
-        let kept = lock(&self.connections)
-            .get(&connection)
-            .map(|known| (known.may.contains(&asked), known.nonce.clone(), known.query.clone()));
-        let Some((may, nonce, query)) = kept else { return true };
-        if may && method(context) != RTSPMethod::ANNOUNCE {
+        let method = method(context);
+        let kept = lock(&self.connections).get(&connection).map(|known| {
+            let id = if method == RTSPMethod::DESCRIBE { known.id } else { known.next_session };
+            let own = (id, known.nonce.clone(), known.query.clone(), known.user_agent.clone());
+            (known.may.contains(&asked) && method != RTSPMethod::ANNOUNCE, own)
+        });
+        let Some((known, (id, nonce, query, user_agent))) = kept else { return true };
+        // It was asked at ANNOUNCE, for the same session.
+        if known && publishes {
             return true;
         }
         let shown = shown(context).filter(|(_, shown)| shown.as_ref().err().is_none_or(|digest| digest.nonce == nonce));
         let shown = shown.as_ref().map(|(user, shown)| {
             (user.as_str(), shown.as_ref().map_or_else(Proof::Digest, |pass| Proof::Password(pass)))
         });
-        match publishers.admitted(&Guest { path: name, query: &query, publishes, remote, shown }) {
+        let (query, user_agent) = (query.as_str(), user_agent.as_str());
+        match publishers.admitted(&Guest { path: name, query, publishes, remote, id, known, user_agent, shown }) {
             Admission::Granted => {
                 if let Some(known) = lock(&self.connections).get_mut(&connection) {
                     known.may.insert(asked);

@@ -21,11 +21,8 @@ use super::{
     gate::Gate,
     lock,
     mount::Mount,
-    packets::{Packets, Parcel},
     reader::{Reader, Seat},
     server::State,
-    traffic,
-    tune::{self, Door},
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -38,12 +35,12 @@ pub(super) struct Feed {
     pub(super) mount: Arc<Mount>,
     /// Whether more than one reader may be on it.
     pub(super) shared: bool,
-    state: Weak<State>,
+    pub(super) state: Weak<State>,
     media: glib::WeakRef<gst_rtsp_server::RTSPMedia>,
-    stream: Arc<Stream>,
+    pub(super) stream: Arc<Stream>,
     /// How old frames are when they are handed to readers.
     handed: Histogram,
-    gate: Gate,
+    pub(super) gate: Gate,
     audience: Mutex<Audience>,
     began: Instant,
     /// The first reader has come: begin anew.
@@ -126,42 +123,6 @@ impl Feed {
         })
     }
 
-    /// Lets its packets through the gate, and counts what goes out and comes in.
-    fn follow_packets(self: &Arc<Self>, pipeline: &gst::Pipeline) {
-        let (weak, own) = (Arc::downgrade(self), Arc::downgrade(self));
-        let doors = move |door, pad: &gst::Pad| {
-            let weak = weak.clone();
-            match door {
-                Door::RtpOut => {
-                    let frame = Packets::default();
-                    let packets = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
-                    pad.add_probe(packets, move |pad, info| {
-                        frame.pass(pad, info, |pts, parcel| weak.upgrade().is_some_and(|feed| feed.passes(pts, parcel)))
-                    });
-                }
-                Door::RtcpOut => traffic::watch(pad, move |report| {
-                    if let Some(feed) = weak.upgrade() {
-                        feed.playing()
-                            .filter(|reader| !reader.listens())
-                            .for_each(|reader| reader.meter.reported(report));
-                    }
-                }),
-                Door::RtcpIn => traffic::watch(pad, move |report| {
-                    if let Some(feed) = weak.upgrade() {
-                        feed.hear(report);
-                    }
-                }),
-                Door::RtpIn => {}
-            }
-        };
-        tune::pipeline(pipeline, doors, move |transport, packets| {
-            if let Some(feed) = own.upgrade() {
-                let of_it = feed.playing().filter(|reader| reader.info.transport == transport);
-                of_it.for_each(|reader| reader.meter.discarded(packets));
-            }
-        });
-    }
-
     pub(super) fn is_of(&self, media: &gst_rtsp_server::RTSPMedia) -> bool {
         self.media.upgrade().as_ref() == Some(media)
     }
@@ -171,19 +132,8 @@ impl Feed {
     }
 
     /// Those who are on the media.
-    fn playing(&self) -> impl Iterator<Item = Arc<Reader>> {
+    pub(super) fn playing(&self) -> impl Iterator<Item = Arc<Reader>> {
         self.readers().into_iter().filter(|reader| !reader.is_held())
-    }
-
-    /// A report came, of one of the readers.
-    fn hear(&self, report: &gst::BufferRef) {
-        let readers = self.readers();
-        let Some(from) = traffic::origin(report) else { return };
-        // On one machine may be who has named its ports and who has not.
-        let whose = readers.iter().filter(|reader| reader.end.is_at(from)).max_by_key(|reader| reader.end.is_exact());
-        if let Some(reader) = whose {
-            reader.meter.heard(report);
-        }
     }
 
     /// Whether this RTSP session plays.
@@ -363,34 +313,12 @@ impl Feed {
             taking += bytes as u64;
             taken += 1;
         }
-        self.mount.bytes_sent.fetch_add(taking, Ordering::Relaxed);
-        self.mount.frames_sent.fetch_add(taken, Ordering::Relaxed);
+        self.mount.sent.bytes.fetch_add(taking, Ordering::Relaxed);
+        self.mount.sent.frames.fetch_add(taken, Ordering::Relaxed);
     }
 
     /// Milliseconds since the media was made.
     fn now(&self) -> u64 {
         self.began.elapsed().as_millis() as u64
-    }
-
-    /// Whether a frame may leave the media; called by the thread that carries its packets.
-    fn passes(&self, pts: u64, parcel: Parcel) -> bool {
-        let passes = self.gate.pass(pts, |reader| {
-            if let (Some(session), Some(state)) = (reader.release(), self.state.upgrade()) {
-                // If this is the last reference, dropping it takes the media down, which waits for this very thread.
-                state.later(move || drop(session));
-            }
-        });
-        if passes {
-            let mut to_group = false;
-            for reader in self.playing() {
-                if !reader.listens() {
-                    reader.meter.sent(parcel);
-                } else if std::mem::replace(&mut to_group, true) {
-                    continue;
-                }
-                self.mount.packet_bytes_sent.fetch_add(parcel.bytes, Ordering::Relaxed);
-            }
-        }
-        passes
     }
 }

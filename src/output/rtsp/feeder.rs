@@ -52,7 +52,7 @@ fn run(feed: &Arc<Feed>, opened: Opened, media: &glib::WeakRef<gst_app::AppSrc>)
     let from_ring = !opened.key_frames_on_demand && stream.format().codec == Codec::H264;
     let mut frames = stream.subscribe(Join::Ring);
     let mut phase = Phase::Preroll;
-    let mut behind_since = None;
+    let (mut behind_since, mut prerolled) = (None, None);
 
     while !feed.is_stopped() {
         let Some(media) = media.upgrade() else { return feed.stop() };
@@ -74,11 +74,13 @@ fn run(feed: &Arc<Feed>, opened: Opened, media: &glib::WeakRef<gst_app::AppSrc>)
         match phase {
             Phase::Preroll => {
                 if push(&media, &frame) {
+                    prerolled = Some(frame.seq);
                     phase = Phase::Idle;
                 }
             }
             Phase::Idle => {}
             Phase::Starting if frame.key => {
+                let frame = if prerolled == Some(frame.seq) { again(frame) } else { frame };
                 feed.open_gate(frame.shown);
                 feed.offer(frame.shown, frame.key, frame.data.len());
                 if push(&media, &frame) {
@@ -108,6 +110,13 @@ fn run(feed: &Arc<Feed>, opened: Opened, media: &glib::WeakRef<gst_app::AppSrc>)
             }
         }
     }
+}
+
+/// The frame that answered DESCRIBE, for PLAY. The first one is still on its way to the gate, which lets nothing out that is
+/// older than this one: they have to differ, or a reader gets both.
+fn again(frame: EncodedFrame) -> EncodedFrame {
+    let later = Duration::from_nanos(1);
+    EncodedFrame { pts: frame.pts + later, shown: frame.shown + later, ..frame }
 }
 
 fn push(media: &gst_app::AppSrc, frame: &EncodedFrame) -> bool {

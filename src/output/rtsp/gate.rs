@@ -4,6 +4,7 @@
 //! a reader to a running media in the middle of a GOP. So the gate is shut until the first frame made after the first
 //! PLAY; and a reader that joins a shared media is held: taken off it at once, while the packets wait for the
 //! millisecond that takes, and put back by the thread that carries the packets, right before the first of a key frame.
+//! That is done at the last sink and not at the gate: between them is a queue, in which seconds wait for slow TCP readers.
 
 use std::{
     sync::{
@@ -14,12 +15,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{lock, reader::Reader};
+use super::{Transport, lock, reader::Reader};
 
 /// How long packets wait for a PLAY to be answered. It takes a fraction of a millisecond, unless it fails.
 const PLAY: Duration = Duration::from_millis(50);
-/// How long after the last packet a PLAY is answered: what has passed the gate is then past the last queue as well,
-/// unless the machine is overloaded. Then a reader may get a frame before its first key frame.
+/// How long after a sink got its last packet a PLAY is answered: it has been given to the readers then, unless the machine
+/// is overloaded. Then a reader over TCP may get one frame before its first key frame.
 const QUIET: Duration = Duration::from_millis(5);
 const SHUT: u64 = u64::MAX;
 
@@ -34,7 +35,7 @@ pub(super) struct Gate {
     has_playing: AtomicBool,
     played: Condvar,
     began: Instant,
-    /// When the last packet passed, in microseconds since `began`.
+    /// When a sink got its last packet, in microseconds since `began`.
     passed: AtomicU64,
 }
 
@@ -87,25 +88,46 @@ impl Gate {
         self.played.notify_all();
     }
 
-    /// Whether a packet may leave. Waits while a PLAY is answered, then calls `release` for those who are due.
-    pub(super) fn pass(&self, pts: u64, release: impl Fn(&Reader)) -> bool {
+    /// Whether a packet may leave. Waits while a PLAY is answered.
+    pub(super) fn pass(&self, pts: u64) -> bool {
         if self.has_playing.load(Ordering::Acquire) {
             self.wait_for_play();
         }
-        if pts < self.open_from.load(Ordering::Acquire) {
-            return false;
+        pts >= self.open_from.load(Ordering::Acquire)
+    }
+
+    /// Those who wait for a packet that has passed the gate.
+    pub(super) fn awaiting(&self, pts: u64) -> Vec<Arc<Reader>> {
+        if !self.has_releases.load(Ordering::Acquire) {
+            return Vec::new();
         }
+        let releases = lock(&self.releases);
+        releases.iter().filter(|(from, _)| pts >= *from).map(|(_, reader)| Arc::clone(reader)).collect()
+    }
+
+    /// A packet has come to the sink of a transport. Waits while a PLAY is answered, then calls `release` for those who
+    /// are due. False if there is one whose key frame has not come here: it needs another one.
+    pub(super) fn arrive(&self, transport: Transport, pts: u64, release: impl Fn(&Reader)) -> bool {
+        if self.has_playing.load(Ordering::Acquire) {
+            self.wait_for_play();
+        }
+        let mut late = false;
         if self.has_releases.load(Ordering::Acquire) {
             let due: Vec<_> = {
                 let mut releases = lock(&self.releases);
-                let due = releases.extract_if(.., |(from, _)| pts >= *from).collect();
+                let passed =
+                    |(from, reader): &mut (u64, Arc<Reader>)| reader.info.transport == transport && pts >= *from;
+                let due = releases.extract_if(.., passed).collect();
                 self.has_releases.store(!releases.is_empty(), Ordering::Release);
                 due
             };
-            due.iter().for_each(|(_, reader)| release(reader));
+            due.iter()
+                .filter(|(from, reader)| pts == *from && reader.is_held())
+                .for_each(|(_, reader)| release(reader));
+            late = due.iter().any(|(_, reader)| reader.is_held() && !reader.is_gone());
         }
         self.passed.store(self.began.elapsed().as_micros() as u64, Ordering::Relaxed);
-        true
+        !late
     }
 
     fn wait_for_play(&self) {
@@ -129,7 +151,7 @@ mod tests {
     const FRAME: Duration = Duration::from_millis(33);
 
     fn passes(gate: &Gate, pts: Duration) -> bool {
-        gate.pass(nanoseconds(pts), |_| {})
+        gate.pass(nanoseconds(pts))
     }
 
     #[test]

@@ -2,7 +2,9 @@
 //!
 //! Not here: how it is asked of a client (`door`), and what is done with a stream that comes in (`publish`).
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
+
+use uuid::Uuid;
 
 use crate::{error::Result, media::publication::Publication, mtx::DigestProof};
 
@@ -15,11 +17,14 @@ pub trait Publishers: Send + Sync {
     /// From now on, until it ends, this is published to `path`. Error: as above.
     fn published(&self, path: &str, publication: Publication) -> Result<()>;
 
+    /// How long a publisher may send nothing.
+    fn patience(&self) -> Duration;
+
     /// Whether somebody may read `path` or publish to it. Takes its time for wrong credentials.
     fn admitted(&self, guest: &Guest<'_>) -> Admission;
 
-    /// Somebody wants to read `path`, where nothing is mounted. It may be mounted when this returns.
-    fn visited(&self, path: &str) -> Visit;
+    /// Somebody wants to read `path`, where nothing is mounted, with this query. It may be mounted when this returns.
+    fn visited(&self, path: &str, query: &str) -> Visit;
 }
 
 /// Somebody who wants something, and has to show who it is.
@@ -33,6 +38,12 @@ pub struct Guest<'a> {
     pub publishes: bool,
     /// From where.
     pub remote: SocketAddr,
+    /// The session that this is for; of a DESCRIBE, which is for none, the connection.
+    pub id: Uuid,
+    /// Whether this connection was let in before, to do the same.
+    pub known: bool,
+    /// What its program calls itself.
+    pub user_agent: &'a str,
     /// The name, and what was shown for it.
     pub shown: Option<(&'a str, Proof<'a>)>,
 }
@@ -69,6 +80,6 @@ pub enum Visit {
     Asked,
     /// To go there: to a path of this server (`/name`), or a URL.
     Elsewhere(String),
-    /// Nothing can be there: 400.
+    /// Nothing can be there, or nobody came in time who should have published: 400.
     Unknown,
 }

@@ -4,6 +4,8 @@
 
 use std::{
     ffi::{CStr, CString, c_char},
+    net::TcpStream,
+    os::fd::AsFd,
     ptr,
 };
 
@@ -12,7 +14,7 @@ use gst::{
     glib::translate::{Borrowed, IntoGlib, ToGlibPtr, from_glib_borrow},
 };
 use gst_rtsp::{RTSPAuthParam, RTSPHeaderField, RTSPMethod, ffi, rtsp_message::RTSPMessage};
-use gst_rtsp_server::RTSPContext;
+use gst_rtsp_server::{RTSPClient, RTSPContext, gio};
 
 #[allow(unsafe_code, reason = "the bindings have no getter for it")]
 pub(super) fn method(context: &RTSPContext) -> RTSPMethod {
@@ -144,6 +146,22 @@ pub(super) fn shown<T>(values: &[glib::Value], look: impl FnOnce(&RTSPMessage) -
     // SAFETY: the third value is the message, which lives for as long as the signal is emitted.
     let message: Borrowed<RTSPMessage> = unsafe { from_glib_borrow(message) };
     Some(look(&message))
+}
+
+/// What a client is read from if that is not what it is written to (RTSP over HTTP). Only for the thread that reads it:
+/// nobody else changes it.
+#[allow(unsafe_code, reason = "the bindings do not have connections")]
+pub(super) fn read_apart(client: &RTSPClient) -> Option<TcpStream> {
+    // SAFETY: the sockets belong to the connection, and that to the client, which lives for as long as it is borrowed.
+    let read: Borrowed<gio::Socket> = unsafe {
+        let connection = gst_rtsp_server::ffi::gst_rtsp_client_get_connection(client.to_glib_none().0);
+        let read = (!connection.is_null()).then(|| ffi::gst_rtsp_connection_get_read_socket(connection))?;
+        if read.is_null() || read == ffi::gst_rtsp_connection_get_write_socket(connection) {
+            return None;
+        }
+        from_glib_borrow(read)
+    };
+    Some(read.as_fd().try_clone_to_owned().ok()?.into())
 }
 
 /// # Safety

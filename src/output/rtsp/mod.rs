@@ -5,22 +5,27 @@
 //!
 //! - `server`: the thread, what is mounted, starting and stopping;
 //! - `connection`: accepting connections, limits, dropping those that are idle or have stopped reading;
+//! - `intake`: requests that do not end;
 //! - `door`: what is asked before a request is handled; `asked`: what its URL and its Transport say;
 //! - `reply`: what is changed in replies, and which are the last; `message`: what the bindings lack for that;
 //! - `client`: what one connection asks for, told by signals;
 //! - `mount`: a path, and the factory that makes its media;
 //! - `feed`: one media, its readers and its life; `feeder`: the thread that gives it frames from the `Stream`;
-//! - `gate`: lets a `reader` begin at a key frame; `packets`: what goes through it, frame by frame;
+//! - `gate`: lets a `reader` begin at a key frame; `packets`: what goes through it, frame by frame; `outlet`: to whom;
 //! - `people`: who is connected, told to others, and sending them off;
+//! - `places`: what is mounted where;
 //! - `publish`: what is sent to us;
 //! - `traffic`: what goes to a session and comes from it, counted; `way`: how it reaches a reader;
 //! - `tune`: what is changed in the pipelines gst-rtsp-server builds.
 //!
 //! Not here: where a `Stream` comes from and when it ends (`path`); a mount asks for it through [`Open`].
 //!
-//! Locks: no two are held together, and none but `Reader::gone` while GStreamer is called. Signals of gst-rtsp-server
-//! come from its threads, often under locks of its own, and closures hold weak references only.
+//! Locks: no two are held together, and none but `Reader::gone` while GStreamer is called; but that of the mounts is held
+//! while its table of mounts is changed and while the connections are looked through (`places`). Nothing that happens when a
+//! factory and its media are let go takes it. Those of what a meter counts (`traffic`) are the last. Signals of gst-rtsp-server come from its threads, often under locks of its own,
+//! and closures hold weak references only.
 
+mod arrivals;
 mod asked;
 mod client;
 mod connection;
@@ -29,10 +34,13 @@ mod feed;
 mod feeder;
 mod gate;
 mod guest;
+mod intake;
 mod message;
 mod mount;
+mod outlet;
 mod packets;
 mod people;
+mod places;
 mod publish;
 mod reader;
 mod reply;

@@ -29,6 +29,9 @@ use crate::{
 /// What was opened for a DESCRIBE that then did not need it is let go after this time.
 const UNCLAIMED: Duration = Duration::from_secs(5);
 
+/// The least that a payloader takes for its packets, in bytes (`mtu` of `GstRTPBasePayload`).
+const SMALLEST_MTU: u32 = 28;
+
 /// How every reader and publisher may be reached.
 const UNICAST: gst_rtsp::RTSPLowerTrans = gst_rtsp::RTSPLowerTrans::TCP.union(gst_rtsp::RTSPLowerTrans::UDP);
 
@@ -39,13 +42,19 @@ pub(super) struct Mount {
     open: Open,
     /// Nobody can read it yet; it is there for a publisher.
     pub(super) is_placeholder: bool,
-    pub(super) bytes_sent: AtomicU64,
-    pub(super) frames_sent: AtomicU64,
-    pub(super) packet_bytes_sent: AtomicU64,
+    pub(super) sent: Arc<Sent>,
     /// Counts the streams this mount has seen end: a media of an ended stream is not shared any more.
     generation: AtomicU64,
     /// Opened while a DESCRIBE could still be refused, for the media that is about to be made.
     opened: Mutex<Vec<(Instant, Opened)>>,
+}
+
+/// What the readers of a path were handed since it can be read.
+#[derive(Default)]
+pub(super) struct Sent {
+    pub(super) bytes: AtomicU64,
+    pub(super) frames: AtomicU64,
+    pub(super) packet_bytes: AtomicU64,
 }
 
 impl Mount {
@@ -54,12 +63,15 @@ impl Mount {
             name: name.to_owned(),
             open,
             is_placeholder: false,
-            bytes_sent: AtomicU64::new(0),
-            frames_sent: AtomicU64::new(0),
-            packet_bytes_sent: AtomicU64::new(0),
+            sent: Arc::default(),
             generation: AtomicU64::new(0),
             opened: Mutex::new(Vec::new()),
         }
+    }
+
+    /// The same path in place of `before`, whose readers stay and count on.
+    pub(super) fn after(self, before: &Self) -> Self {
+        Self { sent: Arc::clone(&before.sent), ..self }
     }
 
     /// A path that can be published to and not be read.
@@ -214,8 +226,16 @@ fn bin(state: &State, codec: Codec) -> Result<gst::Bin> {
         Codec::Mjpeg => "output/rtsp-mjpeg",
     };
     let line = state.launch.line(name)?;
-    gst::parse::bin_from_description(&line, false).map_err(|error| {
+    let bin = gst::parse::bin_from_description(&line, false).map_err(|error| {
         let message = format!("launch file {name} cannot be used: {error}");
         Error::with_source(Kind::Dependency { dependency: name.to_owned() }, message, error)
-    })
+    })?;
+    let largest = state.largest_packet.load(Ordering::Relaxed).max(SMALLEST_MTU);
+    // Every payloader of GStreamer has one (`GstRTPBasePayload`).
+    if let Some(payloader) = bin.by_name("pay0").filter(|element| element.find_property("mtu").is_some())
+        && payloader.property::<u32>("mtu") > largest
+    {
+        payloader.set_property("mtu", largest);
+    }
+    Ok(bin)
 }

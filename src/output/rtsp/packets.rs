@@ -79,6 +79,16 @@ impl Frame {
     }
 }
 
+/// The timestamp of what passes a pad, in nanoseconds. `None`: it has none.
+pub(super) fn shown(info: &gst::PadProbeInfo) -> Option<u64> {
+    let first = match &info.data {
+        Some(gst::PadProbeData::Buffer(packet)) => packet.pts(),
+        Some(gst::PadProbeData::BufferList(list)) => list.get(0).and_then(gst::BufferRef::pts),
+        _ => None,
+    };
+    first.map(gst::ClockTime::nseconds)
+}
+
 /// The marker bit (RFC 3550, 5.1), which H.264 and JPEG have on a frame's last packet.
 fn is_marked(packet: &gst::BufferRef) -> bool {
     // The header has a memory of its own; mapping the whole packet would copy it.

@@ -1,16 +1,16 @@
 //! Publishing (ANNOUNCE, RECORD; RFC 2326, 10.3 and 10.11): streams that come in.
 //!
 //! gst-rtsp-server asks the factory of the path for a media when a stream is announced, as it does for a reader. The
-//! factory makes an empty one then ([`Announcing`] tells it so), and what the SDP says fills it: a sink for each stream,
+//! factory makes an empty one then ([`announcing`] tells it so), and what the SDP says fills it: a sink for each stream,
 //! the first that is understood leads into a [`Publication`]. A path without a stream has no mount; while something is
-//! announced on it, it has one that says 404 to readers.
+//! announced on it, it has one that says 404 to readers, also when the stream ends that was there before.
 //!
 //! Not here: who may publish, and what becomes of it ([`Publishers`](super::Publishers) knows).
 
 use std::{
     cell::Cell,
     net::SocketAddr,
-    sync::{Arc, OnceLock, Weak},
+    sync::{Arc, OnceLock, Weak, mpsc},
     time::Duration,
 };
 
@@ -23,7 +23,6 @@ use super::{
     client::session_media,
     guest::Visit,
     lock,
-    mount::{Factory, Mount},
     server::State,
     traffic::{self, Meter},
     tune::{self, Door},
@@ -34,8 +33,9 @@ use crate::{
     media::publication::Publication,
 };
 
-/// A publisher that sends no packet for this long is disconnected (`readTimeout` of MediaMTX).
-const SILENCE: Duration = Duration::from_secs(10);
+/// What the packets that have come have time for on their way to the publication when their publisher leaves. They need
+/// milliseconds, if nothing is stuck.
+const LAST_PACKETS: Duration = Duration::from_millis(500);
 /// The RTP payload type of JPEG (RFC 3551, 6).
 const JPEG: i32 = 26;
 
@@ -87,26 +87,23 @@ impl State {
             tracing::info!(path = name, %remote, error = error.chain(), "publisher refused");
             return RTSPStatusCode::BadRequest;
         }
-        let mount = self.mount_of(&format!("/{name}")).unwrap_or_else(|| {
-            let mount = Arc::new(Mount::placeholder(name));
-            self.add_mount(&mount, Factory::new(self, &mount));
-            mount
-        });
-        if mount.is_placeholder
-            && let Some(known) = lock(&self.connections).get_mut(&connection)
-        {
-            known.mounts.push(Arc::downgrade(&mount));
+        let before =
+            lock(&self.connections).get_mut(&connection).and_then(|known| known.announced.replace(name.into()));
+        self.hold_place(name);
+        if let Some(before) = before {
+            self.forget_placeholder(&before);
         }
         ANNOUNCING.set(Some(connection));
         RTSPStatusCode::Ok
     }
 
     /// Somebody wants to read a path. `None`: it is handled as what is there by now.
-    pub(super) fn visit(&self, context: &RTSPContext, name: &str) -> Option<Told> {
+    pub(super) fn visit(&self, connection: u64, context: &RTSPContext, name: &str) -> Option<Told> {
         let url = context.uri()?;
         let mount = self.mount_of(&format!("/{name}"));
         let publishers = self.publishers.get().filter(|_| mount.is_none_or(|mount| mount.is_placeholder))?;
-        match publishers.visited(name) {
+        let query = lock(&self.connections).get(&connection).map(|known| known.query.clone()).unwrap_or_default();
+        match publishers.visited(name, &query) {
             Visit::Asked => None,
             Visit::Elsewhere(place) if place.starts_with('/') => {
                 let uri = url.request_uri();
@@ -144,7 +141,9 @@ impl State {
     /// Sends off those who are not wanted any more and those who have fallen silent. For the server's thread.
     pub(super) fn look_after_publishers(&self) {
         let meters: Vec<_> = lock(&self.publishing).iter().map(|known| Arc::clone(&known.meter)).collect();
+        let (false, Some(publishers)) = (meters.is_empty(), self.publishers.get()) else { return };
         meters.iter().for_each(|meter| meter.look());
+        let patience = publishers.patience();
         let mut gone = Vec::new();
         lock(&self.publishing).retain(|known| {
             let (publication, remote) = (&known.publication, known.publication.remote());
@@ -154,7 +153,7 @@ impl State {
             if publication.is_refused() {
                 tracing::info!(%remote, "publisher sent off");
                 gone.push(known.connection);
-            } else if publication.silence() > SILENCE {
+            } else if publication.silence() > patience {
                 tracing::warn!(%remote, "publisher sends nothing any more; disconnected");
                 gone.push(known.connection);
             }
@@ -173,6 +172,8 @@ mod imp {
         pub path: String,
         pub connection: u64,
         pub publication: OnceLock<Publication>,
+        /// Where packets leave for the publication.
+        pub door: OnceLock<gst::Pad>,
         pub meter: Arc<Meter>,
     }
 
@@ -207,6 +208,13 @@ mod imp {
             Ok(())
         }
 
+        fn unprepare(&self) -> std::result::Result<(), gst::LoggableError> {
+            if let Some(announced) = self.announced.get() {
+                announced.drain(&self.obj());
+            }
+            self.parent_unprepare()
+        }
+
         fn unprepared(&self) {
             self.parent_unprepared();
             if let Some((path, publication, _)) = self.publication()
@@ -236,8 +244,7 @@ glib::wrapper! {
 impl Media {
     /// Makes it a publisher's. Error: it has no pipeline.
     pub(super) fn announce(&self, state: &Arc<State>, path: &str, connection: u64) -> Result<()> {
-        let pipeline = self.element().parent().and_then(|parent| parent.downcast::<gst::Pipeline>().ok());
-        let pipeline = pipeline.ok_or_else(|| Error::internal("the RTSP media has no pipeline"))?;
+        let pipeline = self.pipeline().ok_or_else(|| Error::internal("the RTSP media has no pipeline"))?;
         let meter = Arc::new(Meter::default());
         let counting = Arc::clone(&meter);
         let doors = move |door, pad: &gst::Pad| {
@@ -246,7 +253,7 @@ impl Media {
                 Door::RtpIn => meter.receive_at(pad),
                 Door::RtcpIn => traffic::watch(pad, move |report| meter.heard(report)),
                 Door::RtcpOut => traffic::watch(pad, move |report| meter.reported(report)),
-                Door::RtpOut => {}
+                Door::RtpOut | Door::Sink(_) => {}
             }
         };
         tune::pipeline(&pipeline, doors, |_, _| {});
@@ -255,11 +262,16 @@ impl Media {
             path: path.to_owned(),
             connection,
             publication: OnceLock::new(),
+            door: OnceLock::new(),
             meter,
         };
         // The cell is empty: the media was just made.
         let _ = self.imp().announced.set(announced);
         Ok(())
+    }
+
+    fn pipeline(&self) -> Option<gst::Pipeline> {
+        self.element().parent()?.downcast().ok()
     }
 
     /// Whether it is a publisher's.
@@ -281,7 +293,8 @@ impl imp::Announced {
         let mut offered = Vec::new();
         for stream in sdp.medias() {
             let (codec, encoding) = codec(stream);
-            let sink = match codec.filter(|_| self.publication.get().is_none()) {
+            let codec = codec.filter(|_| self.publication.get().is_none());
+            let sink = match codec {
                 Some(codec) => self.publication.get_or_init(|| Publication::new(remote, codec)).sink(),
                 None => gst::ElementFactory::make("fakesink").property("async", false).property("sync", false).build(),
             };
@@ -289,6 +302,9 @@ impl imp::Announced {
             let made = bin.add(&sink).ok().and(sink.static_pad("sink"));
             let pad = made.ok_or_else(|| Error::internal("the RTSP media takes no sink"))?;
             media.create_stream(&sink, &pad);
+            if codec.is_some() {
+                let _ = self.door.set(pad);
+            }
             offered.push(encoding);
         }
         match self.publication.get() {
@@ -298,6 +314,38 @@ impl imp::Announced {
                 format!("offers {}", offered.join(", ")),
                 "publish H264 or JPEG video (RFC 6184, RFC 2435)",
             )),
+        }
+    }
+
+    /// Lets the packets that have come reach the publication: a media that is unprepared throws away what is in it. Called
+    /// on the thread of the publisher's connection, which waits for that.
+    fn drain(&self, media: &Media) {
+        let Some((pipeline, door)) = media.pipeline().zip(self.door.get()) else { return };
+        // Nobody tells of the end where nothing began.
+        if self.meter.read().packets_received == 0 {
+            return;
+        }
+        let (told, end) = mpsc::sync_channel(1);
+        let probe = door.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
+            if info.event().is_some_and(|event| event.type_() == gst::EventType::Eos) {
+                let _ = told.try_send(());
+            }
+            gst::PadProbeReturn::Ok
+        });
+        // Who pauses before it leaves has sent what came before that.
+        let _ = pipeline.set_state(gst::State::Playing);
+        for source in pipeline.iterate_sources().into_iter().flatten() {
+            // What waits in it goes first. The event alone would overtake that, but what a socket holds is lost anyway.
+            let _ = match source.downcast_ref::<gst_app::AppSrc>() {
+                Some(inside) => inside.end_of_stream().is_ok(),
+                None => source.send_event(gst::event::Eos::new()),
+            };
+        }
+        if end.recv_timeout(LAST_PACKETS).is_err() {
+            tracing::debug!(path = self.path, "packets of a publisher that left are lost");
+        }
+        if let Some(probe) = probe {
+            door.remove_probe(probe);
         }
     }
 }

@@ -82,6 +82,11 @@ impl Reader {
         self.held.load(Ordering::Acquire)
     }
 
+    /// Whether its session is over.
+    pub(super) fn is_gone(&self) -> bool {
+        *lock(&self.gone)
+    }
+
     /// Puts it on the media. The session it did that to, if it is not over: dropping it may take the media down, which
     /// the thread that carries the packets must not do.
     pub(super) fn release(&self) -> Option<RTSPSessionMedia> {

@@ -24,6 +24,12 @@ pub(super) fn follow(state: &Arc<State>, connection: u64, client: &RTSPClient) {
             RTSPContext::with_current_context(|context| dress(context, reply, status));
             Some(status)
         });
+        if status.flatten().is_some()
+            && let Some(state) = weak.upgrade()
+            && let Some(client) = values.first().and_then(|client| client.get::<RTSPClient>().ok())
+        {
+            state.answered(connection, &client);
+        }
         if status.flatten().is_some_and(|status| LAST.contains(&status))
             && let Some(state) = weak.upgrade()
         {
@@ -47,8 +53,14 @@ fn dress(context: &RTSPContext, reply: &RTSPMessage, status: i32) {
                 message::set_header(reply, RTSPHeaderField::ContentBase, &base);
             }
         }
-        // There is only now.
-        RTSPMethod::PLAY => message::remove_header(reply, RTSPHeaderField::Range),
+        RTSPMethod::PLAY => {
+            // There is only now.
+            message::remove_header(reply, RTSPHeaderField::Range);
+            let streams = message::list(reply, RTSPHeaderField::RtpInfo);
+            if !streams.is_empty() {
+                message::set_header(reply, RTSPHeaderField::RtpInfo, &streams_only(&streams));
+            }
+        }
         RTSPMethod::ANNOUNCE => message::remove_header(reply, RTSPHeaderField::Session),
         RTSPMethod::TEARDOWN if status == 200 => {
             message::remove_header(reply, RTSPHeaderField::Session);
@@ -57,6 +69,14 @@ fn dress(context: &RTSPContext, reply: &RTSPMessage, status: i32) {
         }
         _ => {}
     }
+}
+
+/// `RTP-Info` without the numbers of the first packet, which is to be a key frame's that is not made yet: GStreamer says
+/// those of the last packet of whoever reads it already, or of the frame that answered DESCRIBE, and readers take what
+/// comes for lost or too old. MediaMTX leaves them out too as long as it does not know them.
+fn streams_only(streams: &[String]) -> String {
+    let urls = streams.iter().filter_map(|stream| stream.split(';').next());
+    urls.map(str::trim).collect::<Vec<_>>().join(",")
 }
 
 impl State {

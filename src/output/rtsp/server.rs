@@ -4,8 +4,8 @@ use std::{
     collections::HashMap,
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{
-        Arc, Condvar, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        Arc, Condvar, Mutex, OnceLock, PoisonError, Weak,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
         mpsc,
     },
     thread,
@@ -18,14 +18,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use tokio::sync::broadcast;
 
 use super::{
-    Open, Publishers, ReaderEvent, Readers, RtspSettings, client,
-    connection::Connection,
-    door::Door,
-    feed::Feed,
-    lock,
-    mount::{Factory, Mount},
-    publish::Publisher,
-    way,
+    Open, Publishers, ReaderEvent, Readers, RtspSettings, client, connection::Connection, door::Door, feed::Feed, lock,
+    mount::Mount, publish::Publisher, way,
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -40,7 +34,7 @@ const CLEANUP: Duration = Duration::from_secs(2);
 /// Events kept for a listener that is behind. One that falls further behind is told how many it missed.
 const EVENTS: usize = 256;
 /// The longest body of a request, in bytes; SDPs are shorter by far.
-const BODY: u32 = 128 << 10;
+pub(super) const BODY: u32 = 128 << 10;
 /// How long `stop` waits for the thread.
 const STOP: Duration = Duration::from_secs(5);
 
@@ -52,9 +46,9 @@ pub(super) struct State {
     pub(super) connections: Mutex<HashMap<u64, Connection>>,
     pub(super) context: glib::MainContext,
     pub(super) server: gst_rtsp_server::RTSPServer,
-    points: gst_rtsp_server::RTSPMountPoints,
+    pub(super) points: gst_rtsp_server::RTSPMountPoints,
     pub(super) sessions: gst_rtsp_server::RTSPSessionPool,
-    mounts: Mutex<HashMap<String, Arc<Mount>>>,
+    pub(super) mounts: Mutex<HashMap<String, Arc<Mount>>>,
     /// The most readers of a path at once, by how it stands in a URL; of others there may be any number.
     limits: Mutex<HashMap<String, usize>>,
     pub(super) next_connection: AtomicU64,
@@ -63,6 +57,8 @@ pub(super) struct State {
     /// Which addresses and UDP ports are free, where there are only some.
     pub(super) addresses: Option<gst_rtsp_server::RTSPAddressPool>,
     pub(super) stopping: AtomicBool,
+    /// The most bytes of an RTP packet to a reader.
+    pub(super) largest_packet: AtomicU32,
     /// How old frames are when they are handed to readers, in seconds.
     pub(super) handed: Histogram,
     told: broadcast::Sender<ReaderEvent>,
@@ -116,10 +112,14 @@ impl RtspServer {
 
     /// Serves `path` (`camera0`; a leading `/` may be there). Replaces what was mounted there, whose readers go on.
     pub fn mount(&self, path: &str, open: Open) {
-        let (name, _) = names(path);
-        let mount = Arc::new(Mount::new(name, open));
-        let factory = Factory::new(&self.state, &mount);
-        self.state.add_mount(&mount, factory);
+        let (name, path) = names(path);
+        let mount = Mount::new(name, open);
+        let mut mounts = lock(&self.state.mounts);
+        let mount = match mounts.get(&path) {
+            Some(before) => mount.after(before),
+            None => mount,
+        };
+        self.state.put(&mut mounts, mount);
     }
 
     /// Lets streams be published. Called once; until then ANNOUNCE is answered with 405.
@@ -131,16 +131,23 @@ impl RtspServer {
     /// Serves `path` no more: 404 from now on. Its readers are disconnected, by the server's thread and soon; this
     /// does not wait for it. Nothing happens if it is not mounted.
     pub fn unmount(&self, path: &str) {
-        let (_, path) = names(path);
-        let Some(mount) = lock(&self.state.mounts).remove(&path) else {
-            return;
+        let (name, path) = names(path);
+        let mount = {
+            let mut mounts = lock(&self.state.mounts);
+            let Some(mount) = mounts.remove(&path) else { return };
+            // Whoever has announced the next stream meanwhile sets it up with what is there.
+            match self.state.is_announced(name) {
+                true => self.state.put(&mut mounts, Mount::placeholder(name)),
+                false => self.state.points.remove_factory(&path),
+            }
+            mount
         };
-        self.state.points.remove_factory(&path);
-        let uses = |connection: &Connection| connection.mounts.iter().any(|used| used.as_ptr() == Arc::as_ptr(&mount));
+        let is_it = |used: &Weak<Mount>| used.upgrade().is_some_and(|used| used.name == mount.name);
+        let uses = |connection: &Connection| connection.mounts.iter().any(is_it);
         let connections = lock(&self.state.connections);
         let mut users: Vec<u64> = connections.iter().filter(|(_, known)| uses(known)).map(|(id, _)| *id).collect();
         drop(connections);
-        let feeds: Vec<_> = self.state.feeds().into_iter().filter(|feed| Arc::ptr_eq(&feed.mount, &mount)).collect();
+        let feeds: Vec<_> = self.state.feeds().into_iter().filter(|feed| feed.mount.name == mount.name).collect();
         for feed in &feeds {
             users.extend(feed.readers().iter().map(|reader| reader.connection));
         }
@@ -159,6 +166,12 @@ impl RtspServer {
         };
     }
 
+    /// Has no packet to readers be larger than this, in bytes with its RTP header, nor than the launch files say; 28 at least.
+    /// Counts for what nobody reads yet.
+    pub fn limit_packets(&self, largest: u32) {
+        self.state.largest_packet.store(largest, Ordering::Relaxed);
+    }
+
     /// How old frames are when they are handed to readers, in seconds from capture.
     pub fn handed(&self) -> &Histogram {
         &self.state.handed
@@ -171,9 +184,9 @@ impl RtspServer {
         };
         Readers {
             count: self.state.readers_of(&mount),
-            bytes_sent: mount.bytes_sent.load(Ordering::Relaxed),
-            frames_sent: mount.frames_sent.load(Ordering::Relaxed),
-            packet_bytes_sent: mount.packet_bytes_sent.load(Ordering::Relaxed),
+            bytes_sent: mount.sent.bytes.load(Ordering::Relaxed),
+            frames_sent: mount.sent.frames.load(Ordering::Relaxed),
+            packet_bytes_sent: mount.sent.packet_bytes.load(Ordering::Relaxed),
         }
     }
 
@@ -261,6 +274,7 @@ impl State {
             left: Condvar::new(),
             addresses,
             stopping: AtomicBool::new(false),
+            largest_packet: AtomicU32::new(u32::MAX),
             handed: Histogram::new(FRAME_AGES),
             told: broadcast::Sender::new(EVENTS),
             publishers: OnceLock::new(),
@@ -286,23 +300,6 @@ impl State {
         state
     }
 
-    pub(super) fn add_mount(&self, mount: &Arc<Mount>, factory: Factory) {
-        let (_, path) = names(&mount.name);
-        lock(&self.mounts).insert(path.clone(), Arc::clone(mount));
-        self.points.add_factory(&path, factory);
-    }
-
-    /// Takes away a mount that was there for a publisher, if it still is the one of its path.
-    pub(super) fn forget_placeholder(&self, mount: &Arc<Mount>) {
-        let (_, path) = names(&mount.name);
-        let mut mounts = lock(&self.mounts);
-        if mount.is_placeholder && mounts.get(&path).is_some_and(|there| Arc::ptr_eq(there, mount)) {
-            mounts.remove(&path);
-            drop(mounts);
-            self.points.remove_factory(&path);
-        }
-    }
-
     pub(super) fn tell(&self, event: ReaderEvent) {
         (self.settings.events)(event.clone());
         // Nobody listening is fine.
@@ -317,15 +314,10 @@ impl State {
         self.feeds().into_iter().find(|feed| feed.is_of(media))
     }
 
-    pub(super) fn mount_of(&self, path: &str) -> Option<Arc<Mount>> {
-        let path = path.strip_suffix('/').filter(|path| !path.is_empty()).unwrap_or(path);
-        lock(&self.mounts).get(path).cloned()
-    }
-
-    /// Sessions that play what is mounted there.
+    /// Sessions that play the path that is mounted there, also what was in its place before.
     pub(super) fn readers_of(&self, mount: &Arc<Mount>) -> usize {
         let feeds = self.feeds();
-        feeds.iter().filter(|feed| Arc::ptr_eq(&feed.mount, mount)).map(|feed| feed.readers().len()).sum()
+        feeds.iter().filter(|feed| feed.mount.name == mount.name).map(|feed| feed.readers().len()).sum()
     }
 
     /// Whether as many play it as may.
@@ -353,6 +345,7 @@ impl State {
         self.every(TICK, move || {
             let Some(state) = weak.upgrade() else { return };
             state.look_after_publishers();
+            state.drop_endless();
             for feed in state.feeds() {
                 feed.look_after();
                 state.drop_stalled(&feed);
@@ -379,7 +372,7 @@ impl State {
 }
 
 /// A path's name and how it stands in a URL: `camera0` and `/camera0`.
-fn names(path: &str) -> (&str, String) {
+pub(super) fn names(path: &str) -> (&str, String) {
     let name = path.trim_start_matches('/');
     (name, format!("/{name}"))
 }

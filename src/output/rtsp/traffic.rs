@@ -17,7 +17,7 @@ use gst::{glib, prelude::*};
 use gst_rtsp_server::gio;
 use rtcp_types::{Compound, Packet, ReportBlock, RtcpParseError};
 
-use super::{lock, packets::Parcel};
+use super::{arrivals::Arrivals, lock, packets::Parcel};
 
 /// Bytes of the fixed header of RTP (RFC 3550, 5.1).
 const HEADER: usize = 12;
@@ -61,7 +61,7 @@ pub(super) struct Meter {
     reports_sent: AtomicU64,
     bytes_received: AtomicU64,
     packets_received: AtomicU64,
-    lost: AtomicU64,
+    arrivals: Mutex<Arrivals>,
     in_error: AtomicU64,
     /// The bits of an `f64`.
     jitter: AtomicU64,
@@ -103,12 +103,23 @@ impl Meter {
         }
     }
 
+    /// How many reports have come, sound or not.
+    pub(super) fn reports(&self) -> u64 {
+        self.reports_received.load(Relaxed) + self.reports_in_error.load(Relaxed)
+    }
+
     /// An RTP packet came.
     pub(super) fn received(&self, packet: &gst::BufferRef) {
         self.bytes_received.fetch_add(packet.size() as u64, Relaxed);
         let header = (packet.n_memory() > 0).then(|| packet.peek_memory(0).map_readable());
-        let sound = matches!(header, Some(Ok(header)) if header.len() >= HEADER && header[0] >> 6 == 2);
-        let count = if sound { &self.packets_received } else { &self.in_error };
+        let count = match header {
+            Some(Ok(header)) if header.len() >= HEADER && header[0] >> 6 == 2 => {
+                let sender = u32::from_be_bytes([header[8], header[9], header[10], header[11]]);
+                lock(&self.arrivals).take(sender, u16::from_be_bytes([header[2], header[3]]));
+                &self.packets_received
+            }
+            _ => &self.in_error,
+        };
         count.fetch_add(1, Relaxed);
     }
 
@@ -129,9 +140,7 @@ impl Meter {
             lock(&self.receivers).iter().filter_map(|(rtpbin, number)| Some((rtpbin.upgrade()?, *number))).collect();
         let sources: Vec<_> = receivers.iter().flat_map(|(rtpbin, number)| senders(rtpbin, *number)).collect();
         if !sources.is_empty() {
-            let lost = sources.iter().map(|(lost, _)| *lost).sum();
-            let jitter = sources.iter().map(|(_, jitter)| *jitter).sum::<f64>() / sources.len() as f64;
-            self.lost.store(lost, Relaxed);
+            let jitter = sources.iter().sum::<f64>() / sources.len() as f64;
             self.jitter.store(jitter.to_bits(), Relaxed);
         }
     }
@@ -146,7 +155,7 @@ impl Meter {
             reports_sent: self.reports_sent.load(Relaxed),
             bytes_received: self.bytes_received.load(Relaxed),
             packets_received: self.packets_received.load(Relaxed),
-            lost: self.lost.load(Relaxed),
+            lost: lock(&self.arrivals).lost(),
             in_error: self.in_error.load(Relaxed),
             jitter: f64::from_bits(self.jitter.load(Relaxed)),
             reports_received: self.reports_received.load(Relaxed),
@@ -176,8 +185,8 @@ fn cumulative(block: &ReportBlock) -> u64 {
     if lost < 1 << 23 { lost.into() } else { 0 }
 }
 
-/// Those who send in a session of an `rtpbin`: how many of their packets are lost, and the jitter.
-fn senders(rtpbin: &gst::Element, number: u32) -> Vec<(u64, f64)> {
+/// The jitter of those who send in a session of an `rtpbin`.
+fn senders(rtpbin: &gst::Element, number: u32) -> Vec<f64> {
     let session = rtpbin.emit_by_name::<Option<gst::Element>>("get-session", &[&number]);
     let Some(stats) = session.map(|session| session.property::<gst::Structure>("stats")) else { return Vec::new() };
     let Ok(sources) = stats.get::<glib::ValueArray>("source-stats") else { return Vec::new() };
@@ -186,11 +195,7 @@ fn senders(rtpbin: &gst::Element, number: u32) -> Vec<(u64, f64)> {
         source.get::<bool>("internal") == Ok(false)
             && source.get::<u64>("packets-received").is_ok_and(|count| count > 0)
     });
-    let told = remote.map(|source| {
-        let lost = source.get::<i32>("packets-lost").unwrap_or_default();
-        (u64::try_from(lost).unwrap_or(0), source.get::<u32>("jitter").unwrap_or_default().into())
-    });
-    told.collect()
+    remote.map(|source| source.get::<u32>("jitter").unwrap_or_default().into()).collect()
 }
 
 /// Shows every buffer that passes a pad.

@@ -18,7 +18,7 @@ const BRANCH: gst::ClockTime = gst::ClockTime::from_seconds(3);
 /// The same in bytes.
 const BRANCH_BYTES: u32 = 32 << 20;
 
-/// What passes a pad of `rtpbin`.
+/// What passes a pad of `rtpbin` or of a sink.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Door {
     /// RTP packets of all readers.
@@ -29,6 +29,8 @@ pub(super) enum Door {
     RtpIn,
     /// Reports of whoever is at the other end.
     RtcpIn,
+    /// Packets for readers of one transport, RTP and RTCP.
+    Sink(Transport),
 }
 
 /// How the names of these pads begin.
@@ -50,7 +52,14 @@ pub(super) fn pipeline(
     let (rtp, lost) = (Arc::new(rtp), Arc::new(lost));
     pipeline.connect_deep_element_added(move |_, _, element| {
         match element.factory().map(|factory| factory.name()).as_deref() {
-            Some("appsink" | "multiudpsink") => send_at_once(element),
+            Some(sink @ ("appsink" | "multiudpsink")) => {
+                send_at_once(element);
+                let transport = if sink == "appsink" { Transport::Tcp } else { Transport::Udp };
+                if let Some(pad) = element.static_pad("sink") {
+                    rtp(Door::Sink(transport), &pad);
+                }
+            }
+            Some("rtpulpfecdec") => hear_of_no_loss(element),
             Some("queue") => {
                 isolate(element);
                 let lost = Arc::clone(&lost);
@@ -88,6 +97,17 @@ fn isolate(queue: &gst::Element) {
     queue.set_property("max-size-buffers", 0u32);
     queue.set_property("max-size-bytes", BRANCH_BYTES);
     queue.set_property("max-size-time", BRANCH);
+}
+
+/// The decoder of forward error correction (RFC 5109) is in every publisher's way, whether it corrects or not. Of packets
+/// that are missing it is told by an event, at which it ends the process (`have_caps_ssrc`) if they came inside the RTSP
+/// connection: caps have no SSRC there. Nothing is announced here that it could correct, so it is not told.
+fn hear_of_no_loss(decoder: &gst::Element) {
+    let Some(pad) = decoder.static_pad("sink") else { return };
+    pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, |_, info| {
+        let is_loss = info.event().is_some_and(|event| event.has_name("GstRTPPacketLost"));
+        if is_loss { gst::PadProbeReturn::Handled } else { gst::PadProbeReturn::Ok }
+    });
 }
 
 /// What waits in a queue: what tells it apart, and how many packets it is.
@@ -133,8 +153,24 @@ fn described(info: &gst::PadProbeInfo) -> Option<((usize, Option<gst::ClockTime>
     }
 }
 
+/// Waits until gst-rtsp-server has taken all that a sink for TCP holds. Called on the thread that brings it the next packet,
+/// which would wait as long, and until the sink is stopped at most.
+#[allow(unsafe_code, reason = "the bindings do not have the lock")]
+pub(super) fn drain(pad: &gst::Pad) {
+    let sink = pad.parent_element().filter(|sink| sink.is::<gst_app::AppSink>());
+    let Some(sink) = sink.and_then(|sink| sink.downcast::<gst_app::gst_base::BaseSink>().ok()) else { return };
+    let base: *mut gst_app::gst_base::ffi::GstBaseSink = sink.as_ptr();
+    // A sink that is stopped while it waits gives this lock back and takes it again, as if it were given a packet.
+    // SAFETY: the sink lives for as long as it is referenced here, and the lock is given back on this thread.
+    unsafe { gst::glib::ffi::g_mutex_lock(&raw mut (*base).preroll_lock) };
+    // Refused when it is stopped.
+    let _ = pad.query(&mut gst::query::Drain::new());
+    // SAFETY: as above.
+    unsafe { gst::glib::ffi::g_mutex_unlock(&raw mut (*base).preroll_lock) };
+}
+
 /// Whether RTP packets pass, not RTCP.
-fn is_rtp(pad: &gst::Pad) -> bool {
+pub(super) fn is_rtp(pad: &gst::Pad) -> bool {
     let caps = pad.current_caps();
     caps.is_some_and(|caps| caps.structure(0).is_some_and(|packets| packets.name() == "application/x-rtp"))
 }

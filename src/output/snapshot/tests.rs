@@ -306,8 +306,9 @@ fn what_is_encoded_here_is_had_before_that() {
         let tap = Tap::default();
         tap.attach(&pipeline.by_name("raw").unwrap().static_pad("sink").unwrap());
         pipeline.set_state(gst::State::Playing).unwrap();
+        assert!(tap.next_before(Instant::now() + 6 * PATIENCE).is_some(), "it runs");
         let (pictures, counters) = pictures(&camera.stream, tap, &LaunchFiles::default());
-        let asked = SystemTime::now() - Duration::from_millis(100);
+        let asked = SystemTime::now() - Duration::from_secs(1);
         let picture = pictures.look().picture(JPEG, &caption()).unwrap();
         assert_eq!(probe(&picture), "mjpeg,323,181");
         assert!(picture.captured > asked);

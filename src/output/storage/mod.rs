@@ -10,6 +10,7 @@ mod known;
 mod listing;
 mod name;
 mod retention;
+pub mod spelling;
 mod uses;
 
 use std::{

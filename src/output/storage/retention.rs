@@ -30,7 +30,9 @@ pub struct Rules {
     pub min_free: Option<u64>,
     /// Of the files of single cameras and streams, by name, in all folders together.
     pub devices: BTreeMap<String, DeviceLimits>,
-    /// How long ago the recordings of single cameras and streams began at most, by name.
+    /// The names that are spelled otherwise in those of files, by their spellings.
+    pub names: BTreeMap<String, String>,
+    /// How long ago the recordings of single cameras and streams began at most, by the spelling of their names.
     pub begun: BTreeMap<String, Duration>,
 }
 
@@ -70,7 +72,7 @@ pub(super) struct Candidate {
 impl Rules {
     /// Whether there is any rule.
     pub fn any(&self) -> bool {
-        let Self { limits, max_age, max_bytes, min_free, devices, begun } = self;
+        let Self { limits, max_age, max_bytes, min_free, devices, names: _, begun } = self;
         max_age.is_some()
             || max_bytes.is_some()
             || min_free.is_some()
@@ -84,7 +86,10 @@ impl Rules {
     /// is not old.
     pub(super) fn doomed(&self, mut files: Vec<Candidate>, now: SystemTime, short: &mut [Shortfall]) -> Vec<Candidate> {
         let limits = |folder: usize| self.limits.get(folder).copied().unwrap_or_default();
-        let own = |device: &Option<Arc<str>>| self.devices.get_key_value(device.as_deref()?);
+        let own = |device: &Option<Arc<str>>| {
+            let spelled = device.as_deref()?;
+            self.devices.get_key_value(self.names.get(spelled).map_or(spelled, String::as_str))
+        };
         let mut of_devices = BTreeMap::<&str, u64>::new();
         for file in &files {
             if let Some((device, _)) = own(&file.device) {
@@ -204,14 +209,15 @@ mod tests {
                 max_age: ages[3],
                 max_bytes: max_bytes[0],
                 min_free: None,
-                devices: [("camera0".to_owned(), own)].into(),
+                devices: [("studio".to_owned(), own)].into(),
+                names: [("camera0".to_owned(), "studio".to_owned())].into(),
                 begun: begun.map(|most| ("camera1".to_owned(), Duration::from_secs(most))).into_iter().collect(),
             }
         }
     }
 
     fn age_limit(rules: &Rules, file: &Candidate) -> Option<Duration> {
-        let own = rules.devices["camera0"].max_age.filter(|_| is_own(file));
+        let own = rules.devices["studio"].max_age.filter(|_| is_own(file));
         own.or(rules.max_age).into_iter().chain(rules.limits[file.folder].max_age).min()
     }
 
@@ -262,7 +268,7 @@ mod tests {
             let of_own = |files: &[Candidate]| {
                 files.iter().filter(|file| is_own(file)).map(|file| file.stored.size).sum::<u64>()
             };
-            if rules.devices["camera0"].max_bytes.is_some_and(|most| of_own(&stay) > most) {
+            if rules.devices["studio"].max_bytes.is_some_and(|most| of_own(&stay) > most) {
                 prop_assert!(!idle.iter().any(|file| is_own(file)));
             }
             if let Some(last) = doomed.last() {
@@ -270,7 +276,7 @@ mod tests {
                 let limits = rules.limits[last.folder];
                 let count = stay.iter().filter(|file| file.folder == last.folder).count() + 1;
                 let age = now.duration_since(last.stored.modified).unwrap_or_default();
-                let own = rules.devices["camera0"].max_bytes.filter(|_| is_own(last));
+                let own = rules.devices["studio"].max_bytes.filter(|_| is_own(last));
                 prop_assert!(
                     age_limit(&rules, last).is_some_and(|most| age > most)
                         || began_too_early(&rules, last, now)

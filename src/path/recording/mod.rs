@@ -1,7 +1,7 @@
 //! One recording of one path: from start to stop, over many files, across the camera's absences.
 //!
 //! A recording has a task of its own (`session`) that watches the path's status. It holds a [`Demand`], so an on-demand
-//! path runs for it. The path's own task knows nothing of this.
+//! path runs for it, unless that is not wanted. The path's own task knows nothing of this.
 //!
 //! Not here: how a file is written (`output::recorder`) and what it is called (`output::storage`).
 
@@ -45,6 +45,8 @@ pub struct RecordingRequest {
     pub part: Option<Duration>,
     /// The folder that the files go to while it takes them; `None`: the one of all.
     pub folder: Option<OwnFolder>,
+    /// Record what there is: it begins when the path streams and ends with its stream, and the path does not run for it.
+    pub only_while_streaming: bool,
 }
 
 /// A recording that runs.
@@ -147,7 +149,7 @@ impl Recording {
         desk: Desk,
         request: RecordingRequest,
         path: watch::Receiver<PathStatus>,
-        demand: Demand,
+        demand: Option<Demand>,
     ) -> Result<Self> {
         let (status_tx, status) = watch::channel(None);
         let stop = CancellationToken::new();

@@ -38,7 +38,7 @@ pub(super) struct Session {
     id: String,
     status: watch::Sender<Option<RecordingStatus>>,
     stop: CancellationToken,
-    _demand: Demand,
+    _demand: Option<Demand>,
 }
 
 /// A file of the session.
@@ -82,7 +82,7 @@ impl Session {
         request: RecordingRequest,
         status: watch::Sender<Option<RecordingStatus>>,
         stop: CancellationToken,
-        demand: Demand,
+        demand: Option<Demand>,
     ) -> Arc<Self> {
         Arc::new(Self { desk, request, id: Uuid::new_v4().to_string(), status, stop, _demand: demand })
     }
@@ -110,8 +110,8 @@ impl Session {
             };
             let Some(stream) = stream else { break };
             match self.record(&stream, &mut progress, &mut opened).await {
-                Ok(Over::Stream) => {}
-                Ok(Over::Recording) => break,
+                Ok(Over::Stream) if !self.request.only_while_streaming => {}
+                Ok(_) => break,
                 Err(error) => {
                     progress.settle().await;
                     return Err(error);

@@ -91,6 +91,8 @@ enum Start {
 pub struct Query<'a> {
     /// Only those of this camera or stream.
     pub device: Option<&'a str>,
+    /// And those that have this in the place of its name.
+    pub or_device: Option<&'a str>,
     /// Those first written to come first, else those last written to.
     pub oldest_first: bool,
     /// How many are left out in front.
@@ -239,8 +241,17 @@ impl Index {
 }
 
 impl State {
-    fn cut(&self, Query { device, oldest_first, offset, limit }: &Query<'_>) -> Page {
-        let Some(row) = self.table.by_age(*device) else { return Page { files: Vec::new(), total: 0 } };
+    fn cut(&self, Query { device, or_device, oldest_first, offset, limit }: &Query<'_>) -> Page {
+        let also = or_device.and_then(|device| self.table.by_age(Some(device)));
+        let both;
+        let row = match (self.table.by_age(*device), also) {
+            (Some(row), Some(also)) => {
+                both = table::merged(row, also);
+                &both
+            }
+            (Some(row), None) | (None, Some(row)) => row,
+            (None, None) => return Page { files: Vec::new(), total: 0 },
+        };
         let total = row.len();
         let (from, to) = ((*offset).min(total), offset.saturating_add(*limit).min(total));
         let files = match oldest_first {

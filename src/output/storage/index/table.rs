@@ -18,7 +18,7 @@ use super::super::{FileName, NamePattern, Stored, contents::Film};
 pub struct Entry {
     /// What a list tells of it.
     pub stored: Stored,
-    /// The camera or stream in its name; `None` where the name does not say it.
+    /// The camera or stream in its name, as it is spelled there; `None` where the name does not say it.
     pub device: Option<Arc<str>>,
     /// The time in its name, in whole seconds.
     named: Option<SystemTime>,
@@ -105,6 +105,13 @@ impl Entry {
 }
 
 type Row = VecDeque<Arc<Entry>>;
+
+/// The files of two rows that are in order by age, as one.
+pub(super) fn merged(one: &Row, other: &Row) -> Row {
+    let mut both: Vec<_> = one.iter().chain(other).cloned().collect();
+    both.sort_by(|a, b| a.age_order().cmp(&b.age_order()));
+    both.into()
+}
 
 /// The files of a folder.
 #[derive(Debug, Default)]

@@ -81,12 +81,22 @@ fn check(disk: &Disk, index: &Index) {
     let truth = list(&disk.folder(), ENDINGS).unwrap();
     assert_eq!(everything(index), truth);
     let pattern = NamePattern::default();
-    for device in [None, Some("camera0"), Some("camera1"), Some("nobody")] {
-        let of = |file: &&Stored| device.is_none() || pattern.device(file.name.as_str()) == device;
+    for (device, or_device) in [
+        (None, None),
+        (Some("camera0"), None),
+        (Some("camera1"), None),
+        (Some("nobody"), None),
+        (Some("camera0"), Some("camera1")),
+        (Some("nobody"), Some("camera0")),
+    ] {
+        let of = |file: &&Stored| {
+            let named = pattern.device(file.name.as_str());
+            device.is_none() || named == device || or_device.is_some() && named == or_device
+        };
         let own: Vec<_> = truth.iter().filter(of).cloned().collect();
         for oldest_first in [false, true] {
             for (offset, limit) in [(0, 3), (2, 2), (own.len(), 1), (own.len().saturating_sub(1), 5)] {
-                let page = index.page(&Query { device, oldest_first, offset, limit }).unwrap();
+                let page = index.page(&Query { device, or_device, oldest_first, offset, limit }).unwrap();
                 let mut expected = own.clone();
                 if oldest_first {
                     expected.reverse();

@@ -10,7 +10,7 @@ import traceback
 
 import cameras
 from scenarios import ALL, Lab
-from scenarios import hotplug, identity, formats, controls, control_changes, faults, files  # noqa: F401
+from scenarios import hotplug, identity, formats, controls, control_changes, configuration, faults, files  # noqa: F401
 from service import OUT, Service
 
 TAIL = 60

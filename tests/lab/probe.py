@@ -32,7 +32,7 @@ def file(path: str) -> dict:
 def pictures(source: str, count: int) -> list[bytes]:
     """The first pictures of a URL or a file, decoded and made small and grey (64x36, a byte a pixel)."""
     live = ["-rtsp_transport", "tcp", *_LIVE] if source.startswith("rtsp:") else []
-    out = _run("ffmpeg", "-v", "error", *live, "-i", source, "-frames:v", str(count), "-vf", "scale=64:36",
+    out = _run("ffmpeg", "-v", "error", *live, "-i", source, "-frames:v", str(count), "-vsync", "passthrough", "-vf", "scale=64:36",
                "-pix_fmt", "gray", "-f", "rawvideo", "-")
     size = 64 * 36
     return [out[at:at + size] for at in range(0, len(out), size)]

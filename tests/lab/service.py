@@ -53,8 +53,7 @@ class Service:
         for folder in (self.recordings, self.snapshots, self.folder / "state"):
             folder.mkdir(parents=True, exist_ok=True)
         self.config = self.folder / "camera-service.yaml"
-        # JSON is YAML.
-        self.config.write_text(json.dumps(merged(self._defaults(), self.settings), indent=1))
+        self.configure(self.settings)
         for path in (self.folder, *self.folder.rglob("*")):
             os.chown(path, user, user)
         self.log = OUT / f"service-{Service.runs}.log"
@@ -64,6 +63,13 @@ class Service:
                 user=user, group=user, extra_groups=[])
         self._rpc: Rpc | None = None
         wait_for("the service to be ready", self._ready)
+
+    def configure(self, settings: dict) -> None:
+        """Writes the configuration file: the usual one with these settings, and with their entries for single devices."""
+        devices = self._defaults()["camera"]["devices"] + settings.get("camera", {}).get("devices", [])
+        # JSON is YAML.
+        text = json.dumps(merged(merged(self._defaults(), settings), {"camera": {"devices": devices}}), indent=1)
+        self.config.write_text(text)
 
     def _defaults(self) -> dict:
         """Small pictures, a software encoder, and patience: the guest is slow, and none of its delays is a fault."""
@@ -172,7 +178,8 @@ class Service:
             with contextlib.suppress(FileNotFoundError):
                 found["file " + re.sub(r"\[\d+]", "", os.readlink(link))] += 1
         for task in (me / "task").iterdir():
-            with contextlib.suppress(FileNotFoundError):
+            # A thread that ends while it is looked at is no process any more.
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
                 found["thread " + (task / "comm").read_text().strip()] += 1
         for child in (me / "task" / str(self.process.pid) / "children").read_text().split():
             found["child " + child] += 1

@@ -136,10 +136,10 @@ class Camera:
         run, position = 0, 0
         while True:
             with self.wake:
-                idle = not self.waiting
                 self.wake.wait_for(lambda: self.waiting)
-            if idle:
-                due = max(due, time.monotonic() - 0.2)
+            # What was missed while nobody asked, or while the guest stood still, is not made up for: that would be more
+            # at once than the driver has buffers for.
+            due = max(due, time.monotonic() - 0.1)
             if run != self.run:  # every stream begins with the first picture: an H.264 camera's key frame
                 run, position = self.run, 0
             mode = self.modes[uvc.stream_choice(self.commit)[0] - 1]

@@ -110,6 +110,21 @@ def doctor() -> tuple[int, dict]:
     return done.returncode, json.loads(done.stdout)
 
 
+def wait_green() -> None:
+    """Waits until the doctor finds no fault. On a starved machine it may find that something took too long."""
+    last = {}
+
+    def is_green() -> bool:
+        code, report = doctor()
+        last.update(report)
+        return code == 0
+
+    try:
+        wait_for("the doctor to find no fault", is_green)
+    except AssertionError as error:
+        raise AssertionError(json.dumps(last, indent=1)) from error
+
+
 def rpc() -> Rpc:
     """A new control socket with the rights of an administrator."""
     client = Rpc("ws://127.0.0.1:8002/ws")

@@ -97,7 +97,7 @@ def a_camera_the_kernel_cannot_use_disturbs_nobody(lab: Lab) -> None:
         Webcam("Stalling", port=4, serial="S1", fault="stall", node=False)
         wait_for("uvcvideo to give up", lambda: "Failed to initialize the device" in subprocess.run(
             ["dmesg"], capture_output=True, text=True).stdout)
-        subprocess.run(["udevadm", "settle"], check=True)
+        subprocess.run(["udevadm", "settle", "--timeout=600"], check=True)
         assert nodes() == there, nodes()
         assert len(service.connected()) == listed, service.connected()
 
@@ -157,7 +157,7 @@ def events_that_are_lost_are_made_up_for(lab: Lab) -> None:
     service.process.send_signal(signal.SIGSTOP)
     for _ in range(300):
         event.write_text("change")
-    subprocess.run(["udevadm", "settle"], check=True)
+    subprocess.run(["udevadm", "settle", "--timeout=600"], check=True)
     come = Webcam("Torrent", port=1, serial="TO2")
     gone.unplug()
     service.process.send_signal(signal.SIGCONT)

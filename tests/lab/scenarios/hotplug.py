@@ -96,25 +96,30 @@ def an_unplugged_camera_leaves_nothing_behind(lab: Lab) -> None:
     webcam.unplug()
     service.wait_status(device, "DISCONNECTED")
     wait_for("the name to be unknown", lambda: rtsp.describe(service.url(device)).status == 404)
-    names = service.resources()
-    before = {kind: held(service, kind) for kind in ("file ", "thread ", "child ")}
+    # A pool of threads may have one more for good, by chance, after it was busier than before: not twice on end.
+    # What leaks, leaks each time.
+    for last in (False, True):
+        names = service.resources()
+        before = {kind: held(service, kind) for kind in ("file ", "thread ", "child ")}
 
-    webcam = Webcam("Passing", port=2, serial="P1")
-    assert service.id_of(webcam) == device
-    reader = service.reader(device)
-    mark = service.rpc.mark()
-    webcam.unplug()
-    reader.wait_end()
-    service.rpc.expect("camera_status_update", mark, device=device, status="DISCONNECTED")
-    service.wait_status(device, "DISCONNECTED")
-    wait_for("the name to be unknown", lambda: rtsp.describe(service.url(device)).status == 404)
-    assert device not in [camera["device"] for camera in service.connected()]
-    try:
-        # By their number: what a thread of a pool does and is called at the moment is not told.
-        wait_for("open files and threads to be as before",
-                 lambda: all(held(service, kind) <= count for kind, count in before.items()))
-    except AssertionError as error:
-        raise AssertionError(f"left behind: {service.resources() - names}") from error
+        webcam = Webcam("Passing", port=2, serial="P1")
+        assert service.id_of(webcam) == device
+        reader = service.reader(device)
+        mark = service.rpc.mark()
+        webcam.unplug()
+        reader.wait_end()
+        service.rpc.expect("camera_status_update", mark, device=device, status="DISCONNECTED")
+        service.wait_status(device, "DISCONNECTED")
+        wait_for("the name to be unknown", lambda: rtsp.describe(service.url(device)).status == 404)
+        assert device not in [camera["device"] for camera in service.connected()]
+        try:
+            # By their number: what a thread of a pool does and is called at the moment is not told.
+            wait_for("open files and threads to be as before",
+                     lambda: all(held(service, kind) <= count for kind, count in before.items()))
+            return
+        except AssertionError as error:
+            if last:
+                raise AssertionError(f"left behind: {service.resources() - names}") from error
 
 
 def held(service: Service, kind: str) -> int:

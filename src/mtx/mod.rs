@@ -18,6 +18,8 @@ mod size;
 #[cfg(test)]
 mod tests;
 mod users;
+#[cfg(test)]
+mod users_tests;
 mod validate;
 mod validate_path;
 mod value;

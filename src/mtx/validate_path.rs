@@ -1,6 +1,6 @@
 //! Rules for a path. Each returns MediaMTX's message.
 
-use super::{Nanos, Set, conf, name};
+use super::{Nanos, Set, Value, conf, name};
 
 /// What a camera of this machine, or the test pattern, is as a source. MediaMTX has none of it.
 pub(super) fn is_own(source: &str) -> bool {
@@ -198,6 +198,8 @@ fn pi_camera(name: &str, path: &Set, all: &[(String, Set)]) -> Result<(), String
         let broken = jpeg && (path.int(key) >= 2048 || path.int(key) % 8 != 0);
         refuse_if(broken, format!("'{key}' must be a multiple of 8 and less than 2048 when using MJPEG"))?;
     }
+    let red_and_blue = matches!(path.get("rpiCameraAWBGains"), Some(Value::Numbers(gains)) if gains.len() == 2);
+    refuse_if(!red_and_blue, "invalid 'rpiCameraAWBGains' value")?;
     for (key, words) in PI_WORDS {
         let broken = path.get(key).is_some() && !words.contains(&path.text(key));
         refuse_if(broken, format!("invalid '{key}' value"))?;
@@ -205,17 +207,23 @@ fn pi_camera(name: &str, path: &Set, all: &[(String, Set)]) -> Result<(), String
     let known = ["auto", "hardwareH264", "softwareH264", "mjpeg"].contains(&codec);
     refuse_if(!known, "supported codecs for a RPI Camera stream are auto, hardwareH264, softwareH264, mjpeg")?;
     let id = path.int("rpiCameraCamID");
-    let primary = all.iter().find(|(other, set)| {
-        other != name
-            && set.text("source") == "rpiCamera"
-            && set.int("rpiCameraCamID") == id
-            && !set.flag("rpiCameraSecondary")
-    });
-    match (secondary, primary) {
+    // What else has this camera: its picture (primary), and the smaller one that the camera makes beside it.
+    let other = |secondary: bool| {
+        all.iter().find(|(other, set)| {
+            other != name
+                && set.text("source") == "rpiCamera"
+                && set.int("rpiCameraCamID") == id
+                && set.flag("rpiCameraSecondary") == secondary
+        })
+    };
+    match (secondary, other(false)) {
         (false, Some((other, _))) => {
             Err(format!("'rpiCamera' with same camera ID {id} is used as source in two paths, '{name}' and '{other}'"))
         }
         (true, None) => Err("cannot find a primary RPI Camera stream to associate with the secondary stream".into()),
+        (true, _) if other(true).is_some() => {
+            Err("a primary RPI Camera stream is associated with multiple secondary streams".into())
+        }
         _ => Ok(()),
     }
 }

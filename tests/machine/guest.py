@@ -1,8 +1,9 @@
 #!/usr/bin/python3
-"""Runs the checks of one stage inside the machine: the kernel's command line names it (machine.stage=NAME).
+"""Runs the checks of a stage inside the machine, or of several: the kernel's command line names them
+(machine.stage=NAME+NAME…).
 
-Prints a line for each and `stage NAME: ended` at the end. A check that fails does not keep the following ones from
-being tried.
+Prints a line for each check, and `stage NAME: ended` at the end of a stage. A check that fails does not keep the
+following ones from being tried.
 """
 import re
 import sys
@@ -35,9 +36,9 @@ def run(stage: str) -> None:
 
 
 if __name__ == "__main__":
-    name = re.search(r"machine\.stage=(\S+)", Path("/proc/cmdline").read_text())[1]
-    try:
-        run(name)
-    except BaseException:
-        traceback.print_exc(file=sys.stdout)
-    print(f"stage {name}: ended", flush=True)
+    for name in re.search(r"machine\.stage=(\S+)", Path("/proc/cmdline").read_text())[1].split("+"):
+        try:
+            run(name)
+        except BaseException:
+            traceback.print_exc(file=sys.stdout)
+        print(f"stage {name}: ended", flush=True)

@@ -74,7 +74,7 @@ impl Conf {
     pub fn global(&self) -> Set {
         let mut all = self.wished();
         // What is served is told by who serves it, whatever was set.
-        all.take_over(&self.given.flags());
+        all.take_over(&self.given.servers());
         all
     }
 
@@ -103,6 +103,11 @@ impl Conf {
     /// Every key of a path. `None`: there is no such entry.
     pub fn path(&self, name: &str) -> Option<Set> {
         self.entry(name).map(|entry| derived(&self.path_defaults(), name, entry))
+    }
+
+    /// What was set of a path itself. `None`: there is no such entry.
+    pub fn own_of(&self, name: &str) -> Option<&Set> {
+        self.entry(name).map(|entry| &entry.own)
     }
 
     fn entry(&self, name: &str) -> Option<&Entry> {
@@ -220,11 +225,11 @@ impl Conf {
         })
     }
 
-    /// What a path of the service is if nothing is set of it. `None`: it is none.
+    /// What a path of the service is if nothing is set, of it or of all paths. `None`: it is none.
     pub fn as_given(&self, name: &str) -> Option<Set> {
-        let entry = self.entry(name)?;
-        let given = Some(entry.given.clone()?);
-        Some(derived(&self.path_defaults(), name, &Entry { given, added: false, own: Set::new(path::KEYS) }))
+        let given = Some(self.entry(name)?.given.clone()?);
+        let defaults = Set::defaults(path::KEYS);
+        Some(derived(&defaults, name, &Entry { given, added: false, own: Set::new(path::KEYS) }))
     }
 
     fn changed(&self, change: impl FnOnce(&mut Self) -> Result<(), Refused>) -> Result<Self, Refused> {
@@ -243,7 +248,17 @@ impl Conf {
             return Err("all_others, all and '~^.*$' are aliases".into());
         }
         validate::check_old_credentials(&self.path_defaults, &self.global, &paths)?;
-        paths.iter().try_for_each(|(name, path)| validate_path::check(name, path, &global, &paths))
+        let defaults = self.path_defaults();
+        paths.iter().try_for_each(|(name, path)| {
+            validate_path::check(name, path, &global, &paths).or_else(|broken| match self.entry(name) {
+                // What the service says itself comes and goes with a camera, and is no reason to refuse what was right without.
+                Some(Entry { given: Some(_), added, own }) => {
+                    let alone = Entry { given: None, added: *added, own: own.clone() };
+                    validate_path::check(name, &derived(&defaults, name, &alone), &global, &paths).map_err(|_| broken)
+                }
+                _ => Err(broken),
+            })
+        })
     }
 
     /// The entry that the name of a path leads to: its own, else the first regular expression by name that matches, and
@@ -278,8 +293,16 @@ fn derived(defaults: &Set, name: &str, entry: &Entry) -> Set {
     let mut all = defaults.clone();
     if let Some(given) = &entry.given {
         all.take_over(given);
+        // A default that is MediaMTX's own, as every one in the file that it comes with, says nothing of a path that has
+        // settings already.
+        let usual = Set::defaults(path::KEYS);
+        all.take_over(&defaults.clone().without(|key| defaults.get(key) == usual.get(key)));
     }
     all.take_over(&entry.own);
+    if let Some(source) = entry.given.as_ref().and_then(|given| given.get("source")) {
+        // It is the one thing that cannot be otherwise.
+        all.put("source", source.clone());
+    }
     all.put("name", Value::Text(name.to_owned()));
     all.translate();
     all

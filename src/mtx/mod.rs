@@ -31,6 +31,7 @@ pub use file::said;
 pub use name::check_path;
 pub use set::Set;
 pub use users::{Action, Asking, DigestProof, Users, permissions, permit};
+pub use validate_path::ONLY_PUBLISHERS;
 pub use value::Value;
 
 /// The keys of a path, for those who give some.

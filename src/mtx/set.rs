@@ -62,10 +62,9 @@ impl Set {
         self.values.extend(other.values.iter().map(|(at, value)| (*at, value.clone())));
     }
 
-    /// Only its flags.
-    pub(super) fn flags(&self) -> Self {
-        let flags = self.values.iter().filter(|(_, value)| matches!(value, Value::Flag(_)));
-        Self { keys: self.keys, values: flags.map(|(at, value)| (*at, value.clone())).collect() }
+    /// Only what says which servers there are: its flags, and whether RTSP is inside TLS.
+    pub(super) fn servers(&self) -> Self {
+        self.clone().without(|key| !matches!(self.get(key), Some(Value::Flag(_))) && key != "rtspEncryption")
     }
 
     /// The same without the keys whose names are so.

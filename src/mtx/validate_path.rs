@@ -63,10 +63,7 @@ pub(super) fn check(name: &str, path: &Set, global: &Set, all: &[(String, Set)])
         "a path with a regular expression (or path 'all_others') does not support option 'runOnInit'; use another path",
     )?;
     let demand = !path.text("runOnDemand").is_empty() || !path.text("runOnUnDemand").is_empty();
-    refuse_if(
-        demand && source != "publisher",
-        "'runOnDemand' and 'runOnUnDemand' can be used only when source is 'publisher'",
-    )
+    refuse_if(demand && source != "publisher", ONLY_PUBLISHERS)
 }
 
 fn check_source(name: &str, source: &str, path: &Set, all: &[(String, Set)]) -> Result<(), String> {
@@ -170,6 +167,9 @@ fn record(path: &Set, global: &Set) -> Result<(), String> {
     let broken = kept != Nanos(0) && kept < segment;
     refuse_if(broken, "'recordDeleteAfter' cannot be lower than 'recordSegmentDuration'")
 }
+
+/// Of a path with a source of its own that is to run a command for its readers.
+pub const ONLY_PUBLISHERS: &str = "'runOnDemand' and 'runOnUnDemand' can be used only when source is 'publisher'";
 
 /// Words that keys of a Raspberry Pi's camera take.
 const PI_WORDS: [(&str, &[&str]); 13] = [

@@ -148,6 +148,11 @@ impl Paths {
         }
     }
 
+    /// How a path is recorded whenever its camera is there. `None`: it is not. Error: no such path.
+    pub fn kept_recording(&self, name: &str) -> Result<Option<RecordingRequest>> {
+        self.with(name, |entry| entry.keeper.as_ref().map(|keeper| keeper.request))
+    }
+
     /// Waits for the recording of a path to end, and says how; where there is none, that is at once. Error: no such path.
     pub(super) async fn recording_ended(&self, name: &str) -> Result<Ended> {
         let slot = self.with(name, |entry| Arc::clone(&entry.recording))?;

@@ -3,7 +3,10 @@
 use std::{
     collections::BTreeMap,
     panic::AssertUnwindSafe,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -66,9 +69,13 @@ pub(super) struct Inner {
     /// Set before the disks are looked at.
     pub(super) thresholds: Mutex<Thresholds>,
     pub(super) shots: Shots,
+    /// How many paths were made so far.
+    made: AtomicU64,
 }
 
 pub(super) struct Entry {
+    /// Which of all that were made.
+    number: u64,
     pub(super) inbox: mpsc::Sender<Request>,
     pub(super) status: watch::Receiver<PathStatus>,
     pub(super) demands: Demands,
@@ -101,6 +108,7 @@ impl Paths {
             disks: watch::Sender::default(),
             thresholds: Mutex::default(),
             shots: Shots::default(),
+            made: AtomicU64::default(),
         }))
     }
 
@@ -152,6 +160,7 @@ impl Paths {
         let keeper = settings.auto_record.map(|request| Keeper::spawn(self, name, status.clone(), request, None));
         let (inbox, publisher, made) = (inbox_tx, Publisher::default(), settings.clone());
         let entry = Entry {
+            number: self.0.made.fetch_add(1, Ordering::Relaxed),
             inbox,
             status,
             demands,
@@ -217,6 +226,11 @@ impl Paths {
             // Fails only when the path is being taken away.
             let _ = inbox.send(Request::Wanted(Box::new(wanted))).await;
         }
+    }
+
+    /// Tells a path from another one that has its name later. Error: no such path.
+    pub fn number(&self, name: &str) -> Result<u64> {
+        self.with(name, |entry| entry.number)
     }
 
     /// How a path is run if nobody changes that. Error: no such path.

@@ -169,6 +169,9 @@ async fn refusals_say_why_and_some_are_the_last() {
         assert_eq!(reply.status, status, "{method} {path}{more} {headers}");
         assert_eq!(hand.is_closed().await, is_last, "{method} {path}{more} {headers}");
     }
+    let sent = Hand::connect(&service, "there").await.ask("DESCRIBE", "", "").await;
+    let target = sent.header("location");
+    assert!(target.starts_with("rtsp://127.0.0.1:") && target.ends_with("/camera0"), "{target}");
     let mut unnumbered = Hand::connect(&service, "camera0").await;
     unnumbered.say(format!("OPTIONS {} RTSP/1.0\r\n\r\n", service.url("camera0")).as_bytes()).await;
     assert_eq!(unnumbered.reply().await.expect("a reply").status, 400);

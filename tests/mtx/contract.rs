@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    ask, curl, get,
+    ask, curl, done, get,
     shape::check,
     support::{Camera, SMALL, Service},
 };
@@ -275,5 +275,21 @@ async fn every_request_is_answered_in_mediamtx_words() {
     assert_eq!((reply.status, &reply.json()["error"]), (400, &json!("size exceeds maximum allowed")));
     let reply = get(&service, "/config/pathdefaults/get").await;
     assert_eq!(reply["maxReaders"], 5);
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slash_too_many_leads_to_where_things_are_before_anybody_is_asked_who_he_is() {
+    let service = Service::start(SMALL).await;
+    done(&service, "PATCH", "/config/global/patch", r#"{"authInternalUsers":[]}"#).await;
+    for (method, place, status, target) in [
+        ("GET", "/paths/list/?page=0", 301, "/v3/paths/list?page=0"),
+        ("POST", "/auth/jwks/refresh/", 307, "/v3/auth/jwks/refresh"),
+        ("PATCH", "/config/global/patch/", 307, "/v3/config/global/patch"),
+    ] {
+        let reply = ask(&service, method, place, "").await;
+        assert_eq!((reply.status, reply.header("location")), (status, target), "{method} {place}");
+    }
+    assert_eq!(ask(&service, "GET", "/paths/list", "").await.status, 401);
     service.stop().await;
 }

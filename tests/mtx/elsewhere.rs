@@ -70,7 +70,13 @@ fn of(service: &Service, user: &str, query: &str) -> String {
 async fn another_server_is_asked() {
     let service = with_camera().await;
     let api = service.app.engine_addresses().api.unwrap();
-    let (url, asked) = server(|question| (if question["password"] == "pw" { 204 } else { 403 }, String::new())).await;
+    let allows = |question: &Value| match question["password"].as_str() {
+        Some("pw") => 204,
+        // To nowhere.
+        Some("moved") => 302,
+        _ => 403,
+    };
+    let (url, asked) = server(move |question| (allows(question), String::new())).await;
     let body = json!({ "authMethod": "http", "authHTTPAddress": url, "authHTTPExclude": [{ "action": "metrics" }] });
     done(&service, "PATCH", "/config/global/patch", &body.to_string()).await;
     assert_eq!(curl(api, "GET", "/info?a=b", "", &["-u", "me:pw"]).await.status, 200);
@@ -82,7 +88,9 @@ async fn another_server_is_asked() {
     assert_eq!(question, expected);
     let nobody = curl(api, "GET", "/info", "", &[]).await;
     assert_eq!((nobody.status, nobody.header("www-authenticate")), (401, "Basic realm=\"mediamtx\""));
-    assert_eq!(curl(api, "GET", "/info", "", &["-u", "me:no"]).await.status, 401);
+    for wrong in ["me:no", "me:moved"] {
+        assert_eq!(curl(api, "GET", "/info", "", &["-u", wrong]).await.status, 401, "{wrong}");
+    }
     assert_eq!(ffprobe(&of(&service, "me:pw@", ""), &["-rtsp_transport", "tcp"]).await.unwrap()["width"], 640);
     let question = asked.lock().unwrap().last().cloned().unwrap();
     assert_eq!(

@@ -96,7 +96,9 @@ async fn every_global_key_is_taken_kept_shown_and_checked() {
                 // Nobody would compare them.
                 "authHTTPFingerprint" | "authJWTJWKSFingerprint" => &json!(""),
                 // They say what is served.
-                "apiEncryption" | "metricsEncryption" | "playbackEncryption" => &json!(false),
+                "apiEncryption" | "metricsEncryption" | "playbackEncryption" | "pprof" => &json!(false),
+                "rtsp" => &json!(true),
+                "rtspEncryption" => &json!("no"),
                 _ => value,
             };
             if (reply.status == 200) == key.ends_with("Fingerprint") || shown[key] != *expected {

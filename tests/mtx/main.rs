@@ -18,6 +18,7 @@ mod elsewhere;
 mod endless;
 mod every_key;
 mod file;
+mod given;
 mod hand;
 mod hooks;
 mod matching;

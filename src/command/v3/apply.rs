@@ -1,6 +1,10 @@
 //! From a configuration that was changed to what streams and is recorded.
 
-use std::{collections::BTreeMap, sync::PoisonError, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use super::{
     Answer, Refusal,
@@ -12,7 +16,7 @@ use super::{
 use crate::{
     command::Gateway,
     id::CameraId,
-    mtx::{Conf, Set},
+    mtx::{Conf, ONLY_PUBLISHERS, Set},
     output::recorder::RecordingFormat,
     path::{Filling, OwnFolder, PathSettings, Publishing, RecordingRequest, Running},
     pipeline::{CaptureRequest, Source, Wanted},
@@ -27,7 +31,7 @@ const SHORTEST_PART: Duration = Duration::from_millis(100);
 const LONGEST_PART: Duration = Duration::from_secs(10);
 
 /// What a path of its own needs to stream.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 enum Served {
     /// It is pulled from somewhere.
     Pulled { source: Source, on_demand: bool, start_timeout: Duration, close_after: Duration, filling: Option<Filling> },
@@ -48,11 +52,7 @@ impl Served {
             }
             None => RtspUrl::parse(&asked.fill(source, name)).ok()?,
         };
-        let times = match source {
-            "publisher" => ["runOnDemandStartTimeout", "runOnDemandCloseAfter"],
-            _ => ["sourceOnDemandStartTimeout", "sourceOnDemandCloseAfter"],
-        };
-        let [start_timeout, close_after] = times.map(|key| path.time(key).duration());
+        let [start_timeout, close_after] = on_demand_times(path, source == "publisher");
         // Of a command that captures a camera all the time, its stream is there all the time.
         let hook = source == "publisher" && captured(path.text("runOnInit"), name).is_none();
         let on_demand = path.flag("sourceOnDemand") || hook;
@@ -60,6 +60,15 @@ impl Served {
         let source = Source::Rtsp { url, fingerprint };
         Some(Self::Pulled { source, on_demand, start_timeout, close_after, filling: filling(path) })
     }
+}
+
+/// How long a source that runs on demand may take to start, and runs on without readers. `hook`: it is a command.
+fn on_demand_times(path: &Set, hook: bool) -> [Duration; 2] {
+    let keys = match hook {
+        true => ["runOnDemandStartTimeout", "runOnDemandCloseAfter"],
+        false => ["sourceOnDemandStartTimeout", "sourceOnDemandCloseAfter"],
+    };
+    keys.map(|key| path.time(key).duration())
 }
 
 /// What readers see while the source is away. `None`: they end with it.
@@ -110,11 +119,26 @@ fn at_camera(gateway: &Gateway, device: &str) -> Option<RtspUrl> {
     RtspUrl::parse(&format!("rtsp://{OURSELVES}:{}@{host}{address}/{name}", gateway.engine.own_pass)).ok()
 }
 
-/// Refuses what cannot be: a stream of another machine under the name of a camera.
+/// Refuses what cannot be: another source for a path that the service has by itself, or a stream of another machine under the
+/// name of a camera.
 pub(super) fn check(gateway: &Gateway, before: &Conf, after: &Conf) -> Answer<()> {
     for (name, path) in after.paths() {
-        let is_new = before.path(&name).is_none_or(|before| before.text("source") != path.text("source"));
-        if is_new && !after.is_given(&name) && is_reserved(&name) && is_pulled(gateway, &name, &path) {
+        let Some(own) = after.own_of(&name) else { continue };
+        let was = |key: &str| before.own_of(&name).map_or("", |own| own.text(key));
+        let is_new = |key: &str| own.text(key) != was(key);
+        if after.is_given(&name) {
+            let (source, hook) = (own.text("source"), own.text("runOnDemand"));
+            // A client sends back what it was shown, or what it has always said of a camera that ffmpeg captures.
+            let is_its_own = ["", "publisher", path.text("source")].contains(&source)
+                || device(own).is_some_and(|device| gateway.cameras.find(&device).is_ok_and(|camera| camera == name));
+            if is_new("source") && !is_its_own {
+                let message = format!("'{name}' has a source of its own here, '{}'", path.text("source"));
+                return Err(Refusal::Invalid(message));
+            }
+            if is_new("runOnDemand") && !hook.is_empty() && captured(hook, &name).is_none() {
+                return Err(Refusal::Invalid(ONLY_PUBLISHERS.into()));
+            }
+        } else if is_new("source") && is_reserved(&name) && is_pulled(gateway, &name, &path) {
             return Err(Refusal::Invalid(format!("'{name}' is the name of a camera, which is its source")));
         }
     }
@@ -127,93 +151,124 @@ pub(super) async fn reconcile(gateway: &Gateway) {
     let conf = present(gateway);
     let largest = conf.global().int("udpMaxPayloadSize");
     gateway.paths.rtsp().limit_packets(u32::try_from(largest).unwrap_or(0));
-    let mut old = std::mem::take(&mut *gateway.engine.applied.lock().unwrap_or_else(PoisonError::into_inner));
+    let mut old = std::mem::take(&mut *lock(gateway));
     let mut applied = BTreeMap::new();
     for (name, path) in conf.paths() {
         let given = conf.as_given(&name);
         let is_given = given.is_some();
-        // Of a path of its own the service has done what it says itself.
-        let was = old.remove(&name).filter(|was| was.is_given == is_given);
-        let itself = gateway.paths.settings(&name).ok().filter(|_| is_given).and_then(|settings| settings.auto_record);
-        let (was, place, before) = was.map_or((given, None, itself), |was| (Some(was.path), was.place, was.itself));
-        match is_given {
-            true => run(gateway, &name, &path).await,
-            false => serve(gateway, &name, was.as_ref(), Some(&path)).await,
-        }
+        // What was done of another path of that name is over.
+        let number = gateway.paths.number(&name).ok();
+        let was = old.remove(&name).filter(|was| was.is_given == is_given && was.number == number);
+        let served = match is_given {
+            true => {
+                run(gateway, &name, &path).await;
+                None
+            }
+            false => serve(gateway, &name, was.as_ref(), &path).await,
+        };
         limit(gateway, &name, &path);
-        let is_said = conf.own().any(|(own, set)| own == name && RECORD_KEYS.iter().any(|key| set.get(key).is_some()));
-        let own_way = (before != itself && !is_said).then_some(itself);
-        let place = record(gateway, &name, was.as_ref().zip(Some(place)), &path, own_way).await;
-        applied.insert(name, Applied { is_given, path, place, itself });
+        let is_new = was.is_none_or(|was| was.record_path != path.text("recordPath"));
+        record(gateway, &name, &path, given.as_ref(), is_new).await;
+        applied.insert(name.clone(), Applied::new(gateway, &name, &path, is_given, served));
     }
     for (name, was) in old {
         gateway.paths.rtsp().limit_readers(&name, None);
         if !was.is_given {
-            serve(gateway, &name, Some(&was.path), None).await;
+            withdraw(gateway, &name, was).await;
         }
     }
-    *gateway.engine.applied.lock().unwrap_or_else(PoisonError::into_inner) = applied;
+    *lock(gateway) = applied;
+}
+
+/// Whether what the configuration says of the path that has this name now was done.
+pub(super) fn is_settled(gateway: &Gateway, name: &str) -> bool {
+    lock(gateway).get(name).is_some_and(|was| was.number == gateway.paths.number(name).ok())
+}
+
+// The map is valid after every statement.
+pub(super) fn lock(gateway: &Gateway) -> MutexGuard<'_, BTreeMap<String, Applied>> {
+    gateway.engine.applied.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What was done of a path.
 #[derive(Clone)]
 pub(super) struct Applied {
     is_given: bool,
-    path: Set,
-    /// The folder that it is recorded in, where that is its own.
-    place: Option<OwnFolder>,
-    /// How the service would record it by itself.
-    itself: Option<RecordingRequest>,
+    /// Which of all paths that had its name. `None`: there is none, as of a camera that is not there yet.
+    number: Option<u64>,
+    /// What streams on it, where that is not the service's own doing.
+    served: Option<Served>,
+    /// What readers see while the source is away.
+    filling: Option<Filling>,
+    record_path: String,
+}
+
+impl Applied {
+    fn new(gateway: &Gateway, name: &str, path: &Set, is_given: bool, served: Option<Served>) -> Self {
+        let number = gateway.paths.number(name).ok();
+        Self { is_given, number, served, filling: filling(path), record_path: path.text("recordPath").to_owned() }
+    }
 }
 
 fn is_pulled(gateway: &Gateway, name: &str, path: &Set) -> bool {
     matches!(Served::new(gateway, name, path, Asked::default()), Some(Served::Pulled { .. }))
 }
 
-/// Starts, stops or exchanges what a path of its own streams. Its readers leave when it changes.
-async fn serve(gateway: &Gateway, name: &str, was: Option<&Set>, is: Option<&Set>) {
-    if is_plain(name) && is_reserved(name) {
-        return await_camera(gateway, name, was, is).await;
-    }
+/// Starts or exchanges what a path of its own streams, and says what that is. Its readers leave when it changes.
+async fn serve(gateway: &Gateway, name: &str, was: Option<&Applied>, path: &Set) -> Option<Served> {
     if !is_plain(name) {
-        return;
+        return None;
     }
-    let served = |path| Served::new(gateway, name, path, Asked::default());
-    // It may be that its camera was not there.
-    let is_there = gateway.paths.status(name).is_ok();
-    let (was, is) = (was.filter(|_| is_there).and_then(served), is.and_then(served));
-    if was == is {
-        return;
+    if is_reserved(name) {
+        await_camera(gateway, name, was, filling(path)).await;
+        return None;
     }
-    if was.is_some()
-        && let Err(error) = gateway.paths.remove(name).await
-    {
+    let was = was.and_then(|was| was.served.as_ref());
+    let is = Served::new(gateway, name, path, Asked::default());
+    if was != is.as_ref() {
+        if was.is_some() {
+            remove(gateway, name).await;
+        }
+        if let Some(served) = &is {
+            start(gateway, name, served.clone()).await;
+        }
+    }
+    is
+}
+
+/// Takes away what streams on a path that has no entry any more.
+async fn withdraw(gateway: &Gateway, name: &str, was: Applied) {
+    if is_reserved(name) {
+        await_camera(gateway, name, Some(&was), None).await;
+    } else if was.served.is_some() && was.number == gateway.paths.number(name).ok() {
+        remove(gateway, name).await;
+    }
+}
+
+async fn remove(gateway: &Gateway, name: &str) {
+    if let Err(error) = gateway.paths.remove(name).await {
         tracing::debug!(path = name, "{}", error.chain());
-    }
-    if let Some(served) = is {
-        start(gateway, name, served).await;
     }
 }
 
 /// Starts what a path streams that a regular expression has matched. `None`: nothing does.
-pub(super) async fn serve_matched(gateway: &Gateway, name: &str, path: Set, asked: Asked<'_>) -> Option<Applied> {
-    let served = Served::new(gateway, name, &path, asked).filter(|_| !is_reserved(name))?;
-    start(gateway, name, served).await;
-    limit(gateway, name, &path);
-    let place = record(gateway, name, None, &path, None).await;
-    Some(Applied { is_given: false, path, place, itself: None })
+pub(super) async fn serve_matched(gateway: &Gateway, name: &str, path: &Set, asked: Asked<'_>) -> Option<Applied> {
+    let served = Served::new(gateway, name, path, asked).filter(|_| !is_reserved(name))?;
+    start(gateway, name, served.clone()).await;
+    limit(gateway, name, path);
+    record(gateway, name, path, None, true).await;
+    Some(Applied::new(gateway, name, path, false, Some(served)))
 }
 
 /// Has such a path go on by what its entry, or another one, says now of its recordings. Nobody on it notices.
-pub(super) async fn go_on(gateway: &Gateway, name: &str, was: Applied, path: Set) -> Applied {
-    let place = record(gateway, name, Some((&was.path, was.place)), &path, None).await;
-    Applied { path, place, ..was }
+pub(super) async fn go_on(gateway: &Gateway, name: &str, was: Applied, path: &Set) -> Applied {
+    record(gateway, name, path, None, was.record_path != path.text("recordPath")).await;
+    Applied { record_path: path.text("recordPath").to_owned(), ..was }
 }
 
 /// Has a camera's path there before the camera is, if readers shall see something meanwhile.
-async fn await_camera(gateway: &Gateway, name: &str, was: Option<&Set>, is: Option<&Set>) {
-    let (was, is) = (was.and_then(filling), is.and_then(filling));
-    if was == is {
+async fn await_camera(gateway: &Gateway, name: &str, was: Option<&Applied>, is: Option<Filling>) {
+    if was.and_then(|was| was.filling.as_ref()) == is.as_ref() {
         return;
     }
     let usual = PathSettings { auto_record: None, ..gateway.external.path_settings() };
@@ -263,10 +318,13 @@ fn limit(gateway: &Gateway, name: &str, path: &Set) {
 
 /// Has a path of the service's own run always, or on demand. Its readers do not notice.
 async fn run(gateway: &Gateway, name: &str, path: &Set) {
+    // A command that captures the camera for the path's readers says when it is to run.
+    let hook = captured(path.text("runOnDemand"), name).is_some();
+    let [start_timeout, close_after] = on_demand_times(path, hook);
     let is = Running {
-        always_on: !path.flag("sourceOnDemand"),
-        start_timeout: path.time("sourceOnDemandStartTimeout").duration(),
-        close_after: path.time("sourceOnDemandCloseAfter").duration(),
+        always_on: !hook && !path.flag("sourceOnDemand"),
+        start_timeout,
+        close_after,
         always_available: filling(path),
     };
     if gateway.paths.running(name).is_ok_and(|was| was != is)
@@ -276,29 +334,20 @@ async fn run(gateway: &Gateway, name: &str, path: &Set) {
     }
 }
 
-/// Has a path recorded from now on, or otherwise, or not any more, and says in which folder of its own. Its readers do not
-/// notice. Goes by `own_way`, where there is one: the service's own configuration has changed, and nothing else is said.
-async fn record(
-    gateway: &Gateway,
-    name: &str,
-    was: Option<(&Set, Option<OwnFolder>)>,
-    is: &Set,
-    own_way: Option<Option<RecordingRequest>>,
-) -> Option<OwnFolder> {
-    let is_new = was.is_none_or(|(was, _)| was.text("recordPath") != is.text("recordPath"));
-    let place = record_path::place(gateway, name, is, is_new).await;
-    let wish = |path: &Set, folder| path.flag("record").then(|| request(gateway, name, path, folder));
-    let (was, is) = match own_way {
-        Some(itself) => (None, itself.map(|request| RecordingRequest { folder: place, ..request })),
-        None => (was.and_then(|(was, folder)| wish(was, folder)), wish(is, place)),
+/// Has a path recorded from now on as it says, or not any more; of one of the service's own, of which nothing is said but what
+/// is `given`, as the service does by itself. Its readers do not notice. `is_new`: it may be recorded somewhere else now.
+async fn record(gateway: &Gateway, name: &str, path: &Set, given: Option<&Set>, is_new: bool) {
+    let place = record_path::place(gateway, name, path, is_new).await;
+    let is_said = given.is_none_or(|given| RECORD_KEYS.iter().any(|key| path.get(key) != given.get(key)));
+    let wish = match gateway.paths.settings(name) {
+        Ok(settings) if !is_said => settings.auto_record.map(|itself| RecordingRequest { folder: place, ..itself }),
+        _ => path.flag("record").then(|| request(gateway, name, path, place)),
     };
-    if (was != is || own_way.is_some())
-        && let Err(error) = gateway.paths.keep_recording(name, is).await
+    if gateway.paths.kept_recording(name).is_ok_and(|kept| kept != wish)
+        && let Err(error) = gateway.paths.keep_recording(name, wish).await
     {
-        // A path that nothing streams on, so far.
         tracing::debug!(path = name, "{}", error.chain());
     }
-    place
 }
 
 fn request(gateway: &Gateway, name: &str, path: &Set, folder: Option<OwnFolder>) -> RecordingRequest {

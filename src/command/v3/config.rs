@@ -95,6 +95,23 @@ pub(super) async fn change(
     gateway: &Arc<Gateway>,
     how: impl FnOnce(&Conf) -> Result<Conf, Refused> + Send + 'static,
 ) -> Answer<()> {
+    change_by(gateway, how, By::Request).await
+}
+
+/// Who changes the configuration.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum By {
+    Request,
+    /// The file: what is in it may do more.
+    File,
+}
+
+/// The same by somebody.
+pub(super) async fn change_by(
+    gateway: &Arc<Gateway>,
+    how: impl FnOnce(&Conf) -> Result<Conf, Refused> + Send + 'static,
+    by: By,
+) -> Answer<()> {
     let gateway = Arc::clone(gateway);
     let work = tokio::spawn(async move {
         let _turn = gateway.engine.turn.lock().await;
@@ -105,6 +122,10 @@ pub(super) async fn change(
         })?;
         supported(&after).map_err(Refusal::Invalid)?;
         apply::check(&gateway, &before, &after)?;
+        if by == By::File {
+            // Before anybody asks whether what is new may be done.
+            gateway.engine.put_in_file(after.clone());
+        }
         gateway.engine.put(after.clone());
         unused::tell_unused(&gateway, Some(&before), &after);
         matched::changed(&gateway, &before, &after).await;
@@ -119,7 +140,7 @@ pub(super) async fn change(
 
 /// Refuses what would leave more open than it says: encryption that is another than there is, and certificates that nobody compares.
 pub(super) fn supported(conf: &Conf) -> Result<(), String> {
-    let global = conf.global();
+    let global = conf.wished();
     for (key, taken) in
         [("rtspEncryption", &["no", "optional"][..]), ("authHTTPFingerprint", &[""]), ("authJWTJWKSFingerprint", &[""])]
     {

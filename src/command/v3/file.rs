@@ -7,7 +7,11 @@ use std::{fs, path::Path, sync::Arc};
 
 use tokio::{task::spawn_blocking, time::MissedTickBehavior};
 
-use super::{Allowed, Refusal, apply, config, unused};
+use super::{
+    Allowed, Refusal, apply,
+    config::{self, By},
+    unused,
+};
 use crate::{
     command::{Gateway, watched::LOOK},
     error::{Error, Kind, Result},
@@ -74,14 +78,10 @@ pub async fn keep(gateway: Arc<Gateway>) {
     unused::tell_unused(&gateway, None, &gateway.engine.conf());
     settle(&gateway).await;
     loop {
-        let settled = |name: &str| {
-            let applied = gateway.engine.applied.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            applied.contains_key(name)
-        };
         tokio::select! {
             () = gateway.stopping.cancelled() => return,
             event = paths.recv() => match event {
-                Ok(PathEvent::Changed { name }) if settled(&name) => {}
+                Ok(PathEvent::Changed { name }) if apply::is_settled(&gateway, &name) => {}
                 Ok(PathEvent::Changed { .. }) | Err(_) => settle(&gateway).await,
                 Ok(_) => {}
             },
@@ -108,13 +108,8 @@ async fn reload(gateway: &Arc<Gateway>, file: &Path) {
     };
     let environment = gateway.engine.environment.clone();
     let read = move |conf: &Conf| conf.read_with(&read, &environment).map_err(Refused::Invalid);
-    let changed = config::change(gateway, read).await;
-    match changed {
-        Ok(()) => {
-            let now = gateway.engine.conf();
-            *gateway.engine.in_file.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(now);
-            tracing::info!(file = shown, "configuration read again");
-        }
+    match config::change_by(gateway, read, By::File).await {
+        Ok(()) => tracing::info!(file = shown, "configuration read again"),
         Err(Refusal::Invalid(problem)) => {
             tracing::error!(file = shown, problem, "the configuration is wrong; everything stays as it was")
         }

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -84,7 +84,7 @@ async fn make(gateway: &Arc<Gateway>, name: &str, query: &str) {
         matched.len() < MOST && !matched.contains_key(name)
     };
     let asked = Asked { groups: &found.groups, query };
-    if may_be_made && let Some(applied) = apply::serve_matched(gateway, name, set, asked).await {
+    if may_be_made && let Some(applied) = apply::serve_matched(gateway, name, &set, asked).await {
         keep(gateway, name, found.conf_name, applied);
     }
 }
@@ -99,14 +99,16 @@ fn keep(gateway: &Arc<Gateway>, name: &str, conf_name: String, applied: Applied)
 /// Takes a path away when nobody is left, or nobody came.
 async fn look_after(gateway: Arc<Gateway>, name: String, over: CancellationToken) {
     let mut events = gateway.paths.events();
-    let mut was_used = false;
+    let (mut was_used, made) = (false, Instant::now());
     loop {
         let used = gateway.paths.is_used(&name);
         if was_used && !used && take_away(&gateway, &name, &over).await {
             return;
         }
         was_used |= used;
-        match over.run_until_cancelled(timeout(UNUSED, events.recv())).await {
+        // Events of other paths are no reason to wait longer.
+        let until = if was_used { Instant::now() } else { made } + UNUSED;
+        match over.run_until_cancelled(timeout_at(until, events.recv())).await {
             None => return,
             Some(Err(_)) if !was_used && take_away(&gateway, &name, &over).await => return,
             Some(_) => {}
@@ -128,6 +130,7 @@ async fn take_away(gateway: &Gateway, name: &str, over: &CancellationToken) -> b
             return false;
         }
         matched.remove(name);
+        gateway.paths.rtsp().limit_readers(name, None);
         closing
     };
     if let Some(closing) = closing {
@@ -143,16 +146,17 @@ pub(super) async fn changed(gateway: &Arc<Gateway>, before: &Conf, after: &Conf)
         match goes_on(before, after, &name) {
             Some((conf_name, _)) if conf_name == name => {
                 forget(gateway, &name);
-                applied_paths(gateway).insert(name, applied);
+                apply::lock(gateway).insert(name, applied);
             }
             Some((conf_name, set)) => {
-                let applied = apply::go_on(gateway, &name, applied, set).await;
+                let applied = apply::go_on(gateway, &name, applied, &set).await;
                 if let Some(matched) = lock(gateway).get_mut(&name) {
                     (matched.conf_name, matched.applied) = (conf_name, applied);
                 }
             }
             None => {
                 forget(gateway, &name);
+                gateway.paths.rtsp().limit_readers(&name, None);
                 if let Err(error) = gateway.paths.remove(&name).await {
                     tracing::debug!(path = name, "{}", error.chain());
                 }
@@ -162,17 +166,13 @@ pub(super) async fn changed(gateway: &Arc<Gateway>, before: &Conf, after: &Conf)
     let own = before.paths().into_iter().map(|(name, _)| name).filter(|name| is_plain(name) && !before.is_given(name));
     for name in own.filter(|name| after.path(name).is_none() && gateway.paths.is_used(name)) {
         if let Some((conf_name, set)) = goes_on(before, after, &name).filter(|_| lock(gateway).len() < MOST) {
-            let applied = applied_paths(gateway).remove(&name);
+            let applied = apply::lock(gateway).remove(&name);
             if let Some(applied) = applied {
-                let applied = apply::go_on(gateway, &name, applied, set).await;
+                let applied = apply::go_on(gateway, &name, applied, &set).await;
                 keep(gateway, &name, conf_name, applied);
             }
         }
     }
-}
-
-fn applied_paths(gateway: &Gateway) -> MutexGuard<'_, BTreeMap<String, Applied>> {
-    gateway.engine.applied.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The path is not one of these any more.

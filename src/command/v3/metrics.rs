@@ -138,6 +138,7 @@ pub async fn metrics(gateway: &Gateway, wanted: &Wanted) -> String {
             page.family(sessions_are, &sessions, SESSIONS_OLD, session_labels);
         }
     }
+    page.end();
     if wanted.of("camera_service").is_some() {
         page.0.push_str(&own_metrics::text(gateway).await);
     }
@@ -180,10 +181,15 @@ struct Text(String);
 
 impl Text {
     fn title(&mut self, title: &str) {
+        self.end();
+        self.line(format_args!("# {title}"));
+    }
+
+    /// The empty line after a section.
+    fn end(&mut self) {
         if !self.0.is_empty() {
             self.0.push('\n');
         }
-        self.line(format_args!("# {title}"));
     }
 
     fn family(&mut self, family: &str, objects: &Objects, names: &[Named], labels: fn(&Value) -> Labels) {

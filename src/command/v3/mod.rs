@@ -174,8 +174,9 @@ impl Engine {
     /// Error: it cannot be read, or says something that cannot be.
     pub fn new(served: Served, allowed: Allowed) -> Result<Self> {
         let text = |text: String| Value::Text(text);
-        let off = ["rtmp", "hls", "webrtc", "srt", "moq"];
-        let given = off.iter().fold(global_keys(), |given, key| given.with(key, Value::Flag(false)));
+        let off = ["rtmp", "hls", "webrtc", "srt", "moq", "pprof"];
+        let given = global_keys().with("rtsp", Value::Flag(true));
+        let given = off.iter().fold(given, |given, key| given.with(key, Value::Flag(false)));
         let given = served.ports.named().into_iter().fold(given, |given, (name, address)| {
             let given = given.with(name, Value::Flag(address.is_some()));
             match address {
@@ -201,7 +202,7 @@ impl Engine {
             Some(address) => {
                 given.with("rtspEncryption", text("optional".into())).with("rtspsAddress", text(address.clone()))
             }
-            None => given,
+            None => given.with("rtspEncryption", text("no".into())),
         };
         let (empty, Allowed { file, environment, api_hooks, record_folders }) = (Conf::new(given), allowed);
         let watched = file.as_deref().map(Watched::new);
@@ -254,6 +255,10 @@ impl Engine {
     /// What the configuration file says.
     fn in_file(&self) -> Option<Arc<Conf>> {
         self.in_file.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn put_in_file(&self, conf: Conf) {
+        *self.in_file.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(conf));
     }
 
     fn put(&self, conf: Conf) {

@@ -110,7 +110,11 @@ fn ask(global: &Set, asking: &Asking) -> Result<(), String> {
     };
     let body = serde_json::to_string(&question).map_err(|error| error.to_string())?;
     let request = agent(global).post(global.text("authHTTPAddress")).header("content-type", "application/json");
-    request.send(body).map(drop).map_err(|error| format!("the server that is asked: {error}"))
+    let answer = request.send(body).map_err(|error| format!("the server that is asked: {error}"))?;
+    match answer.status() {
+        status if status.is_success() => Ok(()),
+        status => Err(format!("the server that is asked: {status}")),
+    }
 }
 
 impl Outside {
@@ -193,11 +197,11 @@ fn claims(keys: &[Jwk], global: &Set, token: &str) -> Result<Map<String, Value>,
     Err(why)
 }
 
-/// A client that trusts what this machine trusts and gives up in time.
+/// A client that trusts what this machine trusts, goes where it is sent as Go's does, and gives up in time.
 fn agent(global: &Set) -> Agent {
     let known = rustls_native_certs::load_native_certs().certs;
     let known: Vec<_> = known.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect();
     let tls = TlsConfig::builder().root_certs(RootCerts::Specific(Arc::new(known))).build();
     let time = Some(global.time("readTimeout").duration());
-    Agent::config_builder().timeout_global(time).tls_config(tls).max_redirects(0).build().into()
+    Agent::config_builder().timeout_global(time).tls_config(tls).build().into()
 }

@@ -11,7 +11,7 @@ mod stalled;
 
 use std::{
     net::{IpAddr, Ipv4Addr},
-    sync::{Arc, Condvar, Mutex, PoisonError},
+    sync::{Arc, Condvar, Mutex, PoisonError, mpsc},
     time::{Duration, Instant},
 };
 
@@ -95,6 +95,19 @@ fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
+/// `open`, but it waits for a word; before that it says that it does.
+fn held(open: Open) -> (Open, mpsc::Receiver<()>, mpsc::Sender<()>) {
+    let (opening, entered) = mpsc::channel();
+    let (answer, wait) = mpsc::channel::<()>();
+    let (opening, wait) = (Mutex::new(opening), Mutex::new(wait));
+    let held = move || {
+        let _ = opening.lock().map(|opening| opening.send(()));
+        let _ = wait.lock().map(|wait| wait.recv());
+        open()
+    };
+    (Arc::new(held), entered, answer)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_is_read_over_tcp_and_udp() {
     let source = Source::start(H264);
@@ -170,15 +183,7 @@ fn what_cannot_be_opened_is_refused_with_the_reason() {
 fn a_source_that_is_slow_to_open_keeps_no_other_reader_waiting() {
     let source = Source::start(H264);
     let server = Server::serving(&source);
-    let (opening, entered) = std::sync::mpsc::channel();
-    let (answer, wait) = std::sync::mpsc::channel::<()>();
-    let (opening, wait) = (Mutex::new(opening), Mutex::new(wait));
-    let open = source.open();
-    let slow: Open = Arc::new(move || {
-        let _ = opening.lock().map(|opening| opening.send(()));
-        let _ = wait.lock().map(|wait| wait.recv());
-        open()
-    });
+    let (slow, entered, answer) = held(source.open());
     server.server.mount("slow", slow);
     let url = server.url_of("slow");
     let slow = std::thread::spawn(move || Raw::connect(&url).describe().0);
@@ -186,6 +191,21 @@ fn a_source_that_is_slow_to_open_keeps_no_other_reader_waiting() {
     for _ in 0..8 {
         assert_eq!(Raw::connect(&server.url()).describe().0, 200);
     }
+    answer.send(()).unwrap();
+    assert_eq!(slow.join().unwrap(), 200);
+}
+
+#[test]
+fn whoever_waits_for_a_source_to_open_is_not_idle() {
+    let source = Source::start(H264);
+    let server = Server::with(RtspSettings { idle_timeout: Duration::from_secs(1), ..RtspSettings::default() });
+    let (slow, entered, answer) = held(source.open());
+    server.server.mount("camera0", slow);
+    let url = server.url();
+    let slow = std::thread::spawn(move || Raw::connect(&url).describe().0);
+    entered.recv_timeout(DEADLINE).unwrap();
+    // Whoever came later and asks for nothing has to go meanwhile.
+    Raw::connect(&server.url()).wait_for_close();
     answer.send(()).unwrap();
     assert_eq!(slow.join().unwrap(), 200);
 }

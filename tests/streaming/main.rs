@@ -255,6 +255,40 @@ async fn unmounting_ends_the_readers_and_mounting_again_serves_new_ones() {
     }
 }
 
+#[test]
+fn unmounting_ends_nobody_who_has_turned_to_something_else() {
+    let source = Source::start(H264);
+    let server = Server::start();
+    for path in ["one", "two"] {
+        server.server.mount(path, source.open());
+    }
+    let (one, two) = (server.url_of("one"), server.url_of("two"));
+    let mut asked = Raw::connect(&one);
+    assert_eq!(asked.describe().0, 200);
+    let mut left = Raw::set_up(&one);
+    assert_eq!(left.request("TEARDOWN", "", "").0, 200);
+    for reader in [&mut asked, &mut left] {
+        reader.turn_to(&two);
+        reader.then_play();
+    }
+    let about_to_play = Raw::set_up(&one);
+    let mut looks_around = Raw::set_up(&one);
+    looks_around.turn_to(&two);
+    assert_eq!(looks_around.describe().0, 200);
+    server.server.unmount("one");
+    about_to_play.wait_for_close();
+    looks_around.wait_for_close();
+    // More than can have come before.
+    let frames = source.stream.stats().frames;
+    eventually("frames come", || source.stream.stats().frames > frames + 60);
+    for reader in [&mut asked, &mut left] {
+        for _ in 0..60 {
+            reader.packet();
+        }
+        assert_eq!(server.server.readers("two").count, 2);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_ends_ends_its_readers_and_the_next_one_is_served() {
     let first = Source::start(H264);

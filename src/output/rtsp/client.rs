@@ -100,7 +100,7 @@ impl State {
             return RTSPStatusCode::BadRequest;
         }
         if let Some(known) = lock(&self.connections).get_mut(&connection) {
-            known.mounts.push(Arc::downgrade(&mount));
+            known.mount = Arc::downgrade(&mount);
         }
         let shared = self.feeds().iter().any(|feed| feed.is_open() && Arc::ptr_eq(&feed.mount, &mount));
         match if shared { Ok(()) } else { mount.open() } {

@@ -35,8 +35,8 @@ pub(super) struct Connection {
     pub(super) touched: Instant,
     /// It has asked for something that is not answered yet: for as long as a source needs to start, perhaps.
     pub(super) waits: bool,
-    /// What it has asked about.
-    pub(super) mounts: Vec<Weak<Mount>>,
+    /// What it has asked about last. GStreamer keeps the media of that for its next session, and of nothing before.
+    pub(super) mount: Weak<Mount>,
     /// The path that it has announced a stream on last.
     pub(super) announced: Option<String>,
     /// What it has to make a digest with.
@@ -203,7 +203,7 @@ impl State {
             intake: Intake::default(),
             touched: Instant::now(),
             waits: false,
-            mounts: Vec::new(),
+            mount: Weak::new(),
             announced: None,
             nonce: Uuid::new_v4().simple().to_string(),
             user: String::new(),

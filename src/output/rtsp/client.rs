@@ -193,6 +193,10 @@ impl State {
         });
         let Some((info, meter)) = known else { return };
         feed.join(info, Seat { connection, session, end: way.end, meter }, &media);
+        // The stream may have ended meanwhile, and those who read it then were sent off without this one.
+        if feed.is_ended() {
+            self.disconnect(&[connection]);
+        }
     }
 
     /// PAUSE or TEARDOWN, about to be done.

@@ -83,7 +83,12 @@ impl Publication {
         self.0.lost.load(Ordering::Relaxed)
     }
 
-    /// How long ago the newest packet came, or the publication was made.
+    /// Its publisher may send from now on.
+    pub fn begin(&self) {
+        self.0.newest.store(nanoseconds(super::now()), Ordering::Relaxed);
+    }
+
+    /// How long ago the newest packet came, or the publication [began](Self::begin) or was made.
     pub fn silence(&self) -> Duration {
         super::now().saturating_sub(Duration::from_nanos(self.0.newest.load(Ordering::Relaxed)))
     }
@@ -97,7 +102,7 @@ impl Publication {
             drop(incoming);
             packet.make_mut().set_buffer(Some(&buffer));
         }
-        self.0.newest.store(nanoseconds(super::now()), Ordering::Relaxed);
+        self.begin();
         match &mut *self.way() {
             Way::Waiting(waiting) => {
                 if waiting.len() >= WAITING {
@@ -259,6 +264,15 @@ mod tests {
             assert!(publication.ended().now_or_never().is_some(), "late: {late}");
             pipeline.set_state(gst::State::Null).unwrap();
         }
+    }
+
+    #[test]
+    fn who_begins_late_has_not_been_silent() {
+        let publication = publication();
+        publication.0.newest.store(0, Ordering::Relaxed);
+        let now = nanoseconds(crate::media::now());
+        publication.begin();
+        assert!(publication.0.newest.load(Ordering::Relaxed) >= now);
     }
 
     #[tokio::test]

@@ -137,6 +137,8 @@ impl State {
             return RTSPStatusCode::BadRequest;
         }
         tracing::info!(path = name, remote = %publication.remote(), codec = %publication.codec(), "a publisher came");
+        // Whoever announced it long ago has not been silent since.
+        publication.begin();
         lock(&self.publishing).push(Publisher { connection, publication, meter });
         RTSPStatusCode::Ok
     }

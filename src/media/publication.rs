@@ -25,6 +25,8 @@ use crate::frame::Codec;
 /// Packets kept while no pipeline takes them: those of some key frames. The first of a publication are the way into its
 /// stream, and a pipeline needs some milliseconds to start.
 const WAITING: usize = 2048;
+/// The most bytes of those, as many as a pipeline then takes: packets over TCP may have 64 KiB each.
+const WAITING_BYTES: usize = 8 << 20;
 /// What a pipeline has time for to make frames of the last packets. It needs milliseconds, if nothing is stuck.
 const LAST_FRAMES: Duration = Duration::from_secs(2);
 
@@ -47,9 +49,31 @@ struct Inner {
 /// Where packets go.
 enum Way {
     /// Nowhere yet.
-    Waiting(VecDeque<gst::Sample>),
+    Waiting(Waiting),
     /// Into a pipeline.
     Through(gst_app::AppSrc),
+}
+
+/// The newest packets.
+#[derive(Default)]
+struct Waiting {
+    packets: VecDeque<gst::Sample>,
+    bytes: usize,
+}
+
+impl Waiting {
+    /// How many of the oldest had to leave for it.
+    fn push(&mut self, packet: gst::Sample) -> u64 {
+        self.bytes += size(&packet);
+        self.packets.push_back(packet);
+        let mut left = 0;
+        while self.packets.len() > WAITING || self.bytes > WAITING_BYTES {
+            let Some(oldest) = self.packets.pop_front() else { break };
+            self.bytes -= size(&oldest);
+            left += 1;
+        }
+        left
+    }
 }
 
 impl Publication {
@@ -59,7 +83,7 @@ impl Publication {
             remote,
             codec,
             incoming: Mutex::default(),
-            way: Mutex::new(Way::Waiting(VecDeque::new())),
+            way: Mutex::new(Way::Waiting(Waiting::default())),
             lost: AtomicU64::new(0),
             newest: AtomicU64::new(nanoseconds(super::now())),
             over: CancellationToken::new(),
@@ -83,7 +107,12 @@ impl Publication {
         self.0.lost.load(Ordering::Relaxed)
     }
 
-    /// How long ago the newest packet came, or the publication was made.
+    /// Its publisher may send from now on.
+    pub fn begin(&self) {
+        self.0.newest.store(nanoseconds(super::now()), Ordering::Relaxed);
+    }
+
+    /// How long ago the newest packet came, or the publication [began](Self::begin) or was made.
     pub fn silence(&self) -> Duration {
         super::now().saturating_sub(Duration::from_nanos(self.0.newest.load(Ordering::Relaxed)))
     }
@@ -97,14 +126,10 @@ impl Publication {
             drop(incoming);
             packet.make_mut().set_buffer(Some(&buffer));
         }
-        self.0.newest.store(nanoseconds(super::now()), Ordering::Relaxed);
+        self.begin();
         match &mut *self.way() {
             Way::Waiting(waiting) => {
-                if waiting.len() >= WAITING {
-                    waiting.pop_front();
-                    self.0.lost.fetch_add(1, Ordering::Relaxed);
-                }
-                waiting.push_back(packet);
+                self.0.lost.fetch_add(waiting.push(packet), Ordering::Relaxed);
             }
             // Fails when the pipeline is being taken down.
             Way::Through(pipeline) => {
@@ -131,7 +156,7 @@ impl Publication {
     pub fn attach(&self, pipeline: &gst_app::AppSrc) {
         let mut way = self.way();
         if let Way::Waiting(waiting) = &mut *way {
-            for packet in waiting.drain(..) {
+            for packet in waiting.packets.drain(..) {
                 // Fails when the pipeline is being taken down.
                 let _ = pipeline.push_sample(&packet);
             }
@@ -146,7 +171,7 @@ impl Publication {
     pub fn detach(&self, pipeline: &gst_app::AppSrc) {
         let mut way = self.way();
         if matches!(&*way, Way::Through(taken) if taken == pipeline) {
-            *way = Way::Waiting(VecDeque::new());
+            *way = Way::Waiting(Waiting::default());
         }
     }
 
@@ -205,6 +230,10 @@ impl fmt::Debug for Publication {
     }
 }
 
+fn size(packet: &gst::Sample) -> usize {
+    packet.buffer().map_or(0, gst::BufferRef::size)
+}
+
 /// Fails when the pipeline is being taken down.
 fn finish(pipeline: &gst_app::AppSrc) {
     let _ = pipeline.end_of_stream();
@@ -259,6 +288,28 @@ mod tests {
             assert!(publication.ended().now_or_never().is_some(), "late: {late}");
             pipeline.set_state(gst::State::Null).unwrap();
         }
+    }
+
+    #[test]
+    fn what_waits_for_a_pipeline_is_bounded_in_number_and_in_bytes() {
+        for (size, kept) in [(20, WAITING), (60_000, WAITING_BYTES / 60_000)] {
+            let publication = publication();
+            for _ in 0..WAITING + 10 {
+                publication.push(gst::Sample::builder().buffer(&gst::Buffer::with_size(size).unwrap()).build());
+            }
+            let Way::Waiting(waiting) = &*publication.way() else { panic!("nobody takes them") };
+            assert_eq!((waiting.packets.len(), waiting.bytes), (kept, kept * size));
+            assert_eq!(publication.lost(), (WAITING + 10 - kept) as u64);
+        }
+    }
+
+    #[test]
+    fn who_begins_late_has_not_been_silent() {
+        let publication = publication();
+        publication.0.newest.store(0, Ordering::Relaxed);
+        let now = nanoseconds(crate::media::now());
+        publication.begin();
+        assert!(publication.0.newest.load(Ordering::Relaxed) >= now);
     }
 
     #[tokio::test]

@@ -6,7 +6,10 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::runtime::Handle;
 
-use super::{Paths, registry::closing};
+use super::{
+    Paths,
+    registry::{Entry, closing},
+};
 use crate::{
     error::{Error, Kind, Result},
     media::publication::Publication,
@@ -40,7 +43,16 @@ pub trait Host: Send + Sync {
 }
 
 /// Who publishes to a path now.
-pub(super) type Publisher = Arc<std::sync::Mutex<Option<Publication>>>;
+pub(super) type Publisher = Arc<Place>;
+
+/// What only one can have at a time.
+#[derive(Default)]
+pub(super) struct Place {
+    occupant: std::sync::Mutex<Option<Publication>>,
+    /// Held by whoever takes it until the path has the source: of two who come at once the later one's stays. Who leaves
+    /// does not need it.
+    turn: tokio::sync::Mutex<()>,
+}
 
 impl Paths {
     /// Lets RTSP clients publish. Called once, on the runtime. `host` decides who may.
@@ -56,34 +68,33 @@ impl Paths {
 
     /// Whether somebody may publish to this path now. Errors: no such path, it has a source of its own, somebody does.
     fn may_be_published(&self, name: &str) -> Result<()> {
-        let (publishing, taken) =
-            self.with(name, |entry| (entry.settings.publishing, occupant(&entry.publisher).is_some()))?;
-        let refused = |state: &str, allowed, message: String| {
-            Err(Error::new(Kind::InvalidState { state: state.into(), allowed: vec![allowed] }, message))
-        };
-        match publishing {
-            Publishing::Never => refused("SOURCE", "PUBLISHER", format!("{name} has a source of its own")),
-            Publishing::First if taken => refused("TAKEN", "FREE", format!("somebody publishes to {name} already")),
-            Publishing::First | Publishing::Newest => Ok(()),
-        }
+        self.with(name, |entry| may_be_published(name, entry))?
     }
 
-    async fn publish(&self, name: &str, publication: Publication) -> Result<()> {
-        self.may_be_published(name)?;
+    /// Gives a path this source, if it may have it.
+    pub(super) async fn publish(&self, name: &str, publication: Publication) -> Result<()> {
+        let place = self.with(name, |entry| Arc::clone(&entry.publisher))?;
+        let turn = place.turn.lock().await;
         // From then on the path is used.
-        let (publisher, former) = self.with(name, |entry| {
-            (Arc::clone(&entry.publisher), occupant(&entry.publisher).replace(publication.clone()))
-        })?;
+        let former = self.with(name, |entry| {
+            // It was taken away meanwhile, and is made anew.
+            if !Arc::ptr_eq(&place, &entry.publisher) {
+                return Err(Error::not_found("stream", name));
+            }
+            may_be_published(name, entry)?;
+            Ok(occupant(&place).replace(publication.clone()))
+        })??;
         if let Some(former) = former {
             former.refuse();
         }
         let source = Source::Published(publication.clone());
         self.set_source(name, Some(CaptureRequest { source, wanted: Wanted::default() })).await?;
+        drop(turn);
         let (paths, name) = (self.clone(), name.to_owned());
         tokio::spawn(async move {
             publication.ended().await;
             let gone = {
-                let mut occupant = occupant(&publisher);
+                let mut occupant = occupant(&place);
                 let gone = occupant.as_ref() == Some(&publication);
                 if gone {
                     *occupant = None;
@@ -146,7 +157,20 @@ impl Publishers for Door {
     }
 }
 
+fn may_be_published(name: &str, entry: &Entry) -> Result<()> {
+    let refused = |state: &str, allowed, message: String| {
+        Err(Error::new(Kind::InvalidState { state: state.into(), allowed: vec![allowed] }, message))
+    };
+    match entry.settings.publishing {
+        Publishing::Never => refused("SOURCE", "PUBLISHER", format!("{name} has a source of its own")),
+        Publishing::First if occupant(&entry.publisher).is_some() => {
+            refused("TAKEN", "FREE", format!("somebody publishes to {name} already"))
+        }
+        Publishing::First | Publishing::Newest => Ok(()),
+    }
+}
+
 // Plain data that is whole after every statement.
 pub(super) fn occupant(publisher: &Publisher) -> std::sync::MutexGuard<'_, Option<Publication>> {
-    publisher.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    publisher.occupant.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

@@ -75,8 +75,9 @@ impl CapturePipeline {
         let (life, suspect) = (Mutex::new(Life::Starting(None)), plan.suspect());
         let guessed = plan.is_guess();
         let shared = Arc::new(Shared { counters, life, events, suspect, remote, guessed });
-        shared.watch_drops(&pipeline, plan)?;
+        // What is left out counts as captured: this has to look first.
         stages::watch(&pipeline, &shared.counters);
+        shared.watch_drops(&pipeline, plan)?;
         // In front of the queue: there a picture is newest. A camera's own JPEG is better than what is decoded from it.
         let queue = ["undecoded", "raw"].iter().find_map(|name| pipeline.by_name(name));
         if let Some(pad) = queue.and_then(|queue| queue.static_pad("sink")) {

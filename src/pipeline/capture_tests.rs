@@ -250,6 +250,7 @@ fn broken_pictures_are_left_out_and_counted() {
     let run = try_start(&plan, &files).unwrap();
     assert!(matches!(run.event(), PipelineEvent::Ended));
     assert_eq!(run.counters.dropped(), Dropped { broken_jpeg: 4, ..Dropped::default() });
+    assert_eq!(run.counters.stages().captured(), 4, "they came");
     assert_eq!(run.stream.stats().frames, 0);
     run.pipeline.stop();
 }

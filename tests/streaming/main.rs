@@ -11,7 +11,7 @@ mod stalled;
 
 use std::{
     net::{IpAddr, Ipv4Addr},
-    sync::{Arc, Condvar, Mutex, PoisonError},
+    sync::{Arc, Condvar, Mutex, PoisonError, mpsc},
     time::{Duration, Instant},
 };
 
@@ -95,6 +95,19 @@ fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
+/// `open`, but it waits for a word; before that it says that it does.
+fn held(open: Open) -> (Open, mpsc::Receiver<()>, mpsc::Sender<()>) {
+    let (opening, entered) = mpsc::channel();
+    let (answer, wait) = mpsc::channel::<()>();
+    let (opening, wait) = (Mutex::new(opening), Mutex::new(wait));
+    let held = move || {
+        let _ = opening.lock().map(|opening| opening.send(()));
+        let _ = wait.lock().map(|wait| wait.recv());
+        open()
+    };
+    (Arc::new(held), entered, answer)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_is_read_over_tcp_and_udp() {
     let source = Source::start(H264);
@@ -170,15 +183,7 @@ fn what_cannot_be_opened_is_refused_with_the_reason() {
 fn a_source_that_is_slow_to_open_keeps_no_other_reader_waiting() {
     let source = Source::start(H264);
     let server = Server::serving(&source);
-    let (opening, entered) = std::sync::mpsc::channel();
-    let (answer, wait) = std::sync::mpsc::channel::<()>();
-    let (opening, wait) = (Mutex::new(opening), Mutex::new(wait));
-    let open = source.open();
-    let slow: Open = Arc::new(move || {
-        let _ = opening.lock().map(|opening| opening.send(()));
-        let _ = wait.lock().map(|wait| wait.recv());
-        open()
-    });
+    let (slow, entered, answer) = held(source.open());
     server.server.mount("slow", slow);
     let url = server.url_of("slow");
     let slow = std::thread::spawn(move || Raw::connect(&url).describe().0);
@@ -186,6 +191,21 @@ fn a_source_that_is_slow_to_open_keeps_no_other_reader_waiting() {
     for _ in 0..8 {
         assert_eq!(Raw::connect(&server.url()).describe().0, 200);
     }
+    answer.send(()).unwrap();
+    assert_eq!(slow.join().unwrap(), 200);
+}
+
+#[test]
+fn whoever_waits_for_a_source_to_open_is_not_idle() {
+    let source = Source::start(H264);
+    let server = Server::with(RtspSettings { idle_timeout: Duration::from_secs(1), ..RtspSettings::default() });
+    let (slow, entered, answer) = held(source.open());
+    server.server.mount("camera0", slow);
+    let url = server.url();
+    let slow = std::thread::spawn(move || Raw::connect(&url).describe().0);
+    entered.recv_timeout(DEADLINE).unwrap();
+    // Whoever came later and asks for nothing has to go meanwhile.
+    Raw::connect(&server.url()).wait_for_close();
     answer.send(()).unwrap();
     assert_eq!(slow.join().unwrap(), 200);
 }
@@ -232,6 +252,40 @@ async fn unmounting_ends_the_readers_and_mounting_again_serves_new_ones() {
         while reader.next().await.is_ok() {}
         assert_eq!(server.server.readers("camera0"), Readers::default());
         eventually("everything is given back", || source.demands(0) == 0 && source.stream.stats().readers == 0);
+    }
+}
+
+#[test]
+fn unmounting_ends_nobody_who_has_turned_to_something_else() {
+    let source = Source::start(H264);
+    let server = Server::start();
+    for path in ["one", "two"] {
+        server.server.mount(path, source.open());
+    }
+    let (one, two) = (server.url_of("one"), server.url_of("two"));
+    let mut asked = Raw::connect(&one);
+    assert_eq!(asked.describe().0, 200);
+    let mut left = Raw::set_up(&one);
+    assert_eq!(left.request("TEARDOWN", "", "").0, 200);
+    for reader in [&mut asked, &mut left] {
+        reader.turn_to(&two);
+        reader.then_play();
+    }
+    let about_to_play = Raw::set_up(&one);
+    let mut looks_around = Raw::set_up(&one);
+    looks_around.turn_to(&two);
+    assert_eq!(looks_around.describe().0, 200);
+    server.server.unmount("one");
+    about_to_play.wait_for_close();
+    looks_around.wait_for_close();
+    // More than can have come before.
+    let frames = source.stream.stats().frames;
+    eventually("frames come", || source.stream.stats().frames > frames + 60);
+    for reader in [&mut asked, &mut left] {
+        for _ in 0..60 {
+            reader.packet();
+        }
+        assert_eq!(server.server.readers("two").count, 2);
     }
 }
 

@@ -156,6 +156,11 @@ impl Raw {
         self.request("DESCRIBE", "", "Accept: application/sdp\r\n")
     }
 
+    /// From now on without its session, and about something else.
+    pub fn turn_to(&mut self, url: &str) {
+        (self.url, self.session) = (url.into(), None);
+    }
+
     /// Whether there is a reply at all.
     pub fn answers(&mut self) -> bool {
         let request = format!("OPTIONS {} RTSP/1.0\r\nCSeq: 1\r\n\r\n", self.url);

@@ -2,11 +2,7 @@
 //!
 //! The signals come on the connection's own thread, so a source that takes its time to open delays nobody else.
 
-use std::{
-    mem,
-    sync::Arc,
-    time::{Instant, SystemTime},
-};
+use std::{mem, sync::Arc, time::SystemTime};
 
 use gst_rtsp::{RTSPStatusCode, RTSPUrl};
 use gst_rtsp_server::{RTSPClient, RTSPContext, prelude::*};
@@ -42,7 +38,6 @@ pub(super) fn follow(state: &Arc<State>, connection: u64, client: &RTSPClient) {
             session.set_timeout_always_visible(true);
             session.set_timeout(u32::try_from(state.settings.session_timeout.as_secs()).unwrap_or(u32::MAX));
             if let Some(known) = lock(&state.connections).get_mut(&connection) {
-                known.touched = Instant::now();
                 known.described = None;
                 known.sessions.push(Session {
                     id: mem::replace(&mut known.next_session, Uuid::new_v4()),
@@ -105,8 +100,7 @@ impl State {
             return RTSPStatusCode::BadRequest;
         }
         if let Some(known) = lock(&self.connections).get_mut(&connection) {
-            known.touched = Instant::now();
-            known.mounts.push(Arc::downgrade(&mount));
+            known.mount = Arc::downgrade(&mount);
         }
         let shared = self.feeds().iter().any(|feed| feed.is_open() && Arc::ptr_eq(&feed.mount, &mount));
         match if shared { Ok(()) } else { mount.open() } {
@@ -199,6 +193,10 @@ impl State {
         });
         let Some((info, meter)) = known else { return };
         feed.join(info, Seat { connection, session, end: way.end, meter }, &media);
+        // The stream may have ended meanwhile, and those who read it then were sent off without this one.
+        if feed.is_ended() {
+            self.disconnect(&[connection]);
+        }
     }
 
     /// PAUSE or TEARDOWN, about to be done.

@@ -33,8 +33,10 @@ pub(super) struct Connection {
     pub(super) intake: Intake,
     /// When it was last of use.
     pub(super) touched: Instant,
-    /// What it has asked about.
-    pub(super) mounts: Vec<Weak<Mount>>,
+    /// It has asked for something that is not answered yet: for as long as a source needs to start, perhaps.
+    pub(super) waits: bool,
+    /// What it has asked about last. GStreamer keeps the media of that for its next session, and of nothing before.
+    pub(super) mount: Weak<Mount>,
     /// The path that it has announced a stream on last.
     pub(super) announced: Option<String>,
     /// What it has to make a digest with.
@@ -107,14 +109,15 @@ impl State {
         }
     }
 
-    /// Disconnects those who have no session and have not asked for anything for a while.
+    /// Disconnects those who have no session and have not asked for anything for a while. Whoever waits for an answer is not
+    /// idle, however long it takes.
     pub(super) fn drop_idle(&self) {
         let limit = self.settings.idle_timeout;
         let (mut idle, mut alive) = (Vec::new(), Vec::new());
         for (id, connection) in lock(&self.connections).iter_mut() {
             // References that may turn out to be the last are dropped after the lock is.
             connection.sessions.retain(|known| known.session.upgrade().map(|session| alive.push(session)).is_some());
-            if !connection.sessions.is_empty() {
+            if connection.waits || !connection.sessions.is_empty() {
                 connection.touched = Instant::now();
             } else if connection.touched.elapsed() > limit {
                 idle.push(*id);
@@ -199,7 +202,8 @@ impl State {
             socket: own,
             intake: Intake::default(),
             touched: Instant::now(),
-            mounts: Vec::new(),
+            waits: false,
+            mount: Weak::new(),
             announced: None,
             nonce: Uuid::new_v4().simple().to_string(),
             user: String::new(),

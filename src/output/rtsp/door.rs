@@ -157,11 +157,13 @@ impl State {
         true
     }
 
-    /// Notes the program at the other end, as it calls itself. Whether it came inside TLS.
+    /// Notes that somebody waits for an answer, and the program at the other end, as it calls itself. Whether it came inside
+    /// TLS.
     fn note_who_asks(&self, connection: u64, context: &RTSPContext) -> bool {
         let user_agent = context.request().and_then(|request| header(request, RTSPHeaderField::UserAgent));
         let mut connections = lock(&self.connections);
         let Some(known) = connections.get_mut(&connection) else { return false };
+        known.waits = true;
         if let Some(user_agent) = user_agent {
             known.user_agent = user_agent;
         }

@@ -2,7 +2,7 @@
 //!
 //! How much it has read, the kernel tells, and that a request was whole, its answer.
 
-use std::{io, mem, net::TcpStream, os::fd::AsRawFd};
+use std::{io, mem, net::TcpStream, os::fd::AsRawFd, time::Instant};
 
 use gst_rtsp_server::{RTSPClient, prelude::*};
 use nix::libc;
@@ -60,6 +60,7 @@ impl State {
     pub(super) fn answered(&self, connection: u64, client: &RTSPClient) {
         let apart = message::read_apart(client);
         if let Some(known) = lock(&self.connections).get_mut(&connection) {
+            (known.touched, known.waits) = (Instant::now(), false);
             known.intake.apart = apart;
             known.begin();
         }

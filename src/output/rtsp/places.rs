@@ -5,7 +5,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use gst_rtsp_server::prelude::*;
+use gst_rtsp_server::{RTSPSession, prelude::*};
 
 use super::{
     lock,
@@ -42,6 +42,24 @@ impl State {
             mounts.remove(&path);
             self.points.remove_factory(&path);
         }
+    }
+
+    /// The connections that have asked about a path last, and those that have a session for it and are no publishers: theirs
+    /// is for what they have announced.
+    pub(super) fn users_of(&self, name: &str) -> Vec<u64> {
+        let (mut users, mut sessions) = (Vec::new(), Vec::new());
+        for (id, known) in lock(&self.connections).iter() {
+            if known.mount.upgrade().is_some_and(|asked| asked.name == name) {
+                users.push(*id);
+            } else if known.announced.as_deref() != Some(name) {
+                let own = known.sessions.iter().filter(|own| own.path == name);
+                sessions.extend(own.filter_map(|own| Some((*id, own.session.upgrade()?))));
+            }
+        }
+        // One that is over may not be gone yet.
+        let lasts = |session: &RTSPSession| session.sessionid().is_some_and(|id| self.sessions.find(&id).is_some());
+        users.extend(sessions.iter().filter(|(_, session)| lasts(session)).map(|(id, _)| *id));
+        users
     }
 
     /// Whether a connection that is open has announced a stream there.

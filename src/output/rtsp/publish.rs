@@ -87,8 +87,11 @@ impl State {
             tracing::info!(path = name, %remote, error = error.chain(), "publisher refused");
             return RTSPStatusCode::BadRequest;
         }
-        let before =
-            lock(&self.connections).get_mut(&connection).and_then(|known| known.announced.replace(name.into()));
+        let before = lock(&self.connections).get_mut(&connection).and_then(|known| {
+            // What was read before is not what it is here for.
+            known.mount = Weak::new();
+            known.announced.replace(name.into())
+        });
         self.hold_place(name);
         if let Some(before) = before {
             self.forget_placeholder(&before);
@@ -134,6 +137,8 @@ impl State {
             return RTSPStatusCode::BadRequest;
         }
         tracing::info!(path = name, remote = %publication.remote(), codec = %publication.codec(), "a publisher came");
+        // Whoever announced it long ago has not been silent since.
+        publication.begin();
         lock(&self.publishing).push(Publisher { connection, publication, meter });
         RTSPStatusCode::Ok
     }

@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{
-        Arc, Condvar, Mutex, OnceLock, PoisonError, Weak,
+        Arc, Condvar, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
         mpsc,
     },
@@ -142,11 +142,7 @@ impl RtspServer {
             }
             mount
         };
-        let is_it = |used: &Weak<Mount>| used.upgrade().is_some_and(|used| used.name == mount.name);
-        let uses = |connection: &Connection| connection.mounts.iter().any(is_it);
-        let connections = lock(&self.state.connections);
-        let mut users: Vec<u64> = connections.iter().filter(|(_, known)| uses(known)).map(|(id, _)| *id).collect();
-        drop(connections);
+        let mut users = self.state.users_of(&mount.name);
         let feeds: Vec<_> = self.state.feeds().into_iter().filter(|feed| feed.mount.name == mount.name).collect();
         for feed in &feeds {
             users.extend(feed.readers().iter().map(|reader| reader.connection));

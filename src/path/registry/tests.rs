@@ -5,11 +5,13 @@ use std::net::{IpAddr, Ipv4Addr};
 use super::*;
 use crate::{
     config::EncoderKind,
+    frame::Codec,
+    media::publication::Publication,
     output::{
         rtsp::RtspSettings,
         storage::{NamePattern, Uses},
     },
-    path::{Doors, OwnFolders, task::Request},
+    path::{Doors, OwnFolders, Publishing, task::Request},
     pipeline::{Source, Wanted},
     stream::Limits,
 };
@@ -46,7 +48,7 @@ fn settings() -> PathSettings {
         frame_timeout: PATIENCE,
         stop_timeout: PATIENCE,
         ring: Limits::default(),
-        publishing: crate::path::Publishing::Never,
+        publishing: Publishing::Never,
         auto_record: None,
         always_available: None,
     }
@@ -85,4 +87,32 @@ async fn a_path_nobody_made_is_not_found() {
     let folder = tempfile::tempdir().unwrap();
     let error = paths(folder.path()).set_source("camera7", None).await.unwrap_err();
     assert!(matches!(error.kind(), Kind::NotFound { .. }), "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_who_publish_at_once_one_is_the_source_and_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let paths = paths(folder.path());
+    for (name, publishing) in [("first", Publishing::First), ("newest", Publishing::Newest)] {
+        paths.add(name, PathSettings { always_on: false, publishing, ..settings() });
+        for round in 0..100 {
+            let both = [1, 2].map(|port| Publication::new(([127, 0, 0, 1], port).into(), Codec::H264));
+            let come = both.clone().map(|publication| {
+                let paths = paths.clone();
+                tokio::spawn(async move { paths.publish(name, publication).await.is_ok() })
+            });
+            let come = join_all(come).await;
+            let let_in = come.into_iter().filter(|come| matches!(come, Ok(true))).count();
+            assert_eq!(let_in, if publishing == Publishing::First { 1 } else { 2 }, "{name}, {round}");
+            let sent_off = both.iter().filter(|publication| publication.is_refused()).count();
+            assert_eq!(sent_off, let_in - 1, "{name}, {round}");
+            assert_eq!(paths.status(name).unwrap().phase, Phase::Idle, "{name}, {round}");
+            for publication in &both {
+                publication.end();
+                publication.drain();
+            }
+            wait(&paths, name, |status| status.phase == Phase::Away).await;
+        }
+    }
+    tokio::time::timeout(PATIENCE, paths.close()).await.expect("closed in time");
 }

@@ -51,7 +51,7 @@ pub(super) struct Place {
     occupant: std::sync::Mutex<Option<Publication>>,
     /// Held by whoever takes it until the path has the source: of two who come at once the later one's stays. Who leaves
     /// does not need it.
-    turn: tokio::sync::Mutex<()>,
+    pub(super) turn: tokio::sync::Mutex<()>,
 }
 
 impl Paths {

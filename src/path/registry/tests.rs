@@ -114,5 +114,14 @@ async fn of_two_who_publish_at_once_one_is_the_source_and_leaves_nothing_behind(
             wait(&paths, name, |status| status.phase == Phase::Away).await;
         }
     }
+    // Whoever comes while somebody else is coming has taken nothing yet.
+    let place = paths.with("newest", |entry| Arc::clone(&entry.publisher)).unwrap();
+    let turn = place.turn.lock().await;
+    let mut comes = Box::pin(paths.publish("newest", Publication::new(([127, 0, 0, 1], 1).into(), Codec::H264)));
+    assert!((&mut comes).now_or_never().is_none());
+    assert!(paths.publisher("newest").unwrap().is_none());
+    drop(turn);
+    comes.await.unwrap();
+    assert!(paths.publisher("newest").unwrap().is_some());
     tokio::time::timeout(PATIENCE, paths.close()).await.expect("closed in time");
 }

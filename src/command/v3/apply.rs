@@ -334,16 +334,21 @@ async fn run(gateway: &Gateway, name: &str, path: &Set) {
     }
 }
 
-/// Has a path recorded from now on as it says, or not any more; of one of the service's own, of which nothing is said but what
-/// is `given`, as the service does by itself. Its readers do not notice. `is_new`: it may be recorded somewhere else now.
+/// Has a path recorded from now on as it says, or not any more; of one of the service's own, of which nothing else is said than
+/// what is `given`, as the service does by itself. Its readers do not notice. `is_new`: it may be recorded somewhere else now.
 async fn record(gateway: &Gateway, name: &str, path: &Set, given: Option<&Set>, is_new: bool) {
     let place = record_path::place(gateway, name, path, is_new).await;
+    let said = path.flag("record").then(|| request(gateway, name, path, place));
     let is_said = given.is_none_or(|given| RECORD_KEYS.iter().any(|key| path.get(key) != given.get(key)));
+    let Ok(kept) = gateway.paths.kept_recording(name) else { return };
     let wish = match gateway.paths.settings(name) {
-        Ok(settings) if !is_said => settings.auto_record.map(|itself| RecordingRequest { folder: place, ..itself }),
-        _ => path.flag("record").then(|| request(gateway, name, path, place)),
+        // What was begun as somebody said goes on so, also when the service would do as much by itself.
+        Ok(settings) if !is_said && (kept.is_none() || kept != said) => {
+            settings.auto_record.map(|itself| RecordingRequest { folder: place, ..itself })
+        }
+        _ => said,
     };
-    if gateway.paths.kept_recording(name).is_ok_and(|kept| kept != wish)
+    if kept != wish
         && let Err(error) = gateway.paths.keep_recording(name, wish).await
     {
         tracing::debug!(path = name, "{}", error.chain());

@@ -11,7 +11,7 @@ use super::{
     access::OURSELVES,
     capture::captured,
     config::{is_reserved, present},
-    record_path,
+    matched, record_path,
 };
 use crate::{
     command::Gateway,
@@ -178,6 +178,11 @@ pub(super) async fn reconcile(gateway: &Gateway) {
         }
     }
     *lock(gateway) = applied;
+    for (name, conf_name) in matched::entries(gateway) {
+        if let Some(path) = conf.path(&conf_name) {
+            record(gateway, &name, &path, None, false).await;
+        }
+    }
 }
 
 /// Whether what the configuration says of the path that has this name now was done.

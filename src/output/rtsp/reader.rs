@@ -125,6 +125,11 @@ impl Reader {
     /// gst-rtsp-server's thread for TCP sleeps while no TCP reader of the media takes anything, and is not told when
     /// those readers are gone or one has come that would. Any reader's "sent" wakes it. False if it has no transport.
     pub(super) fn wake_sender(&self) -> bool {
-        self.transport().map(|transport| transport.message_sent()).is_some()
+        let Some(transport) = self.transport() else { return false };
+        let since = self.waiting_since.load(Ordering::Relaxed);
+        transport.message_sent();
+        // It has taken nothing by that.
+        let _ = self.waiting_since.compare_exchange(0, since, Ordering::Relaxed, Ordering::Relaxed);
+        true
     }
 }

@@ -104,11 +104,17 @@ impl Session {
             closing: None,
         };
         loop {
-            let stream = tokio::select! {
-                stream = live_stream(&mut path) => stream,
-                () = self.stop.cancelled() => None,
+            let stream = match opened {
+                // Whoever asked for it waits for the first file, and nobody can stop it so far.
+                Some(_) => {
+                    live(&path.borrow()).cloned().ok_or_else(|| Error::dependency("device", "the stream is over"))?
+                }
+                None => tokio::select! {
+                    Some(stream) = live_stream(&mut path) => stream,
+                    () = self.stop.cancelled() => break,
+                    else => break,
+                },
             };
-            let Some(stream) = stream else { break };
             match self.record(&stream, &mut progress, &mut opened).await {
                 Ok(Over::Stream) if !self.request.only_while_streaming => {}
                 Ok(_) => break,
@@ -304,6 +310,9 @@ impl Progress {
 
 /// The stream of a path as soon as there is one that has not ended; `None` when the path is gone for good.
 async fn live_stream(path: &mut watch::Receiver<PathStatus>) -> Option<Arc<Stream>> {
-    let live = |status: &PathStatus| status.available().is_some_and(|stream| !stream.is_closed());
-    path.wait_for(live).await.ok()?.available().cloned()
+    live(&*path.wait_for(|status| live(status).is_some()).await.ok()?).cloned()
+}
+
+fn live(status: &PathStatus) -> Option<&Arc<Stream>> {
+    status.available().filter(|stream| !stream.is_closed())
 }

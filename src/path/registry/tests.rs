@@ -8,10 +8,15 @@ use crate::{
     frame::Codec,
     media::publication::Publication,
     output::{
+        recorder::RecordingFormat,
         rtsp::RtspSettings,
         storage::{NamePattern, Uses},
     },
-    path::{Doors, OwnFolders, Publishing, task::Request},
+    path::{
+        Doors, OwnFolders, Publishing, RecordingRequest,
+        recording::{Desk, Recording},
+        task::Request,
+    },
     pipeline::{Source, Wanted},
     stream::Limits,
 };
@@ -124,4 +129,33 @@ async fn of_two_who_publish_at_once_one_is_the_source_and_leaves_nothing_behind(
     comes.await.unwrap();
     assert!(paths.publisher("newest").unwrap().is_some());
     tokio::time::timeout(PATIENCE, paths.close()).await.expect("closed in time");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recording_does_not_wait_for_a_stream_that_has_ended_just_now() {
+    let folder = tempfile::tempdir().unwrap();
+    let paths = paths(folder.path());
+    paths.add("camera0", settings());
+    let status = paths.with("camera0", |entry| entry.status.clone()).unwrap();
+    let desk = Desk {
+        path: "camera0".into(),
+        folders: paths.0.parts.folders.clone(),
+        launch: LaunchFiles::default(),
+        events: paths.0.events.clone(),
+        disks: paths.0.disks.subscribe(),
+        trouble: Trouble::default(),
+    };
+    let request = RecordingRequest {
+        format: RecordingFormat::Fmp4,
+        limit: None,
+        pre_roll: None,
+        cut_after: None,
+        cut_at: None,
+        part: None,
+        folder: None,
+        only_while_streaming: false,
+    };
+    let begun = tokio::time::timeout(PATIENCE, Recording::start(desk, request, status, None)).await;
+    assert!(begun.expect("an answer").is_err());
+    paths.close().await;
 }

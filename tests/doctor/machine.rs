@@ -185,7 +185,9 @@ fn a_port_is_taken_and_by_whom_or_cannot_be_had() {
         report.has("fail", check, &format!("(pid {})", std::process::id()));
         drop(taken);
     }
-    // What to set is what decides.
+    // What to set is what decides. At another address: a process that another test starts just now may hold for a moment
+    // what was let go here.
+    let desk = Desk::new();
     let mtx = desk.path("mediamtx.yml");
     fs::write(&mtx, format!("rtspAddress: {}:9554\nplayback: yes\n", desk.address)).unwrap();
     desk.configure(&format!("mediamtx: {{ config_file: {}, api_bind_address: {} }}", mtx.display(), desk.address));

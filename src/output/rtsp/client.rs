@@ -51,9 +51,9 @@ pub(super) fn follow(state: &Arc<State>, connection: u64, client: &RTSPClient) {
         }
     });
     let weak = Arc::downgrade(state);
-    client.connect_setup_request(move |_, context| {
+    client.connect_setup_request(move |client, context| {
         if let Some(state) = weak.upgrade() {
-            state.set_up(connection, context);
+            state.set_up(connection, client, context);
         }
     });
     let weak = Arc::downgrade(state);
@@ -125,14 +125,17 @@ impl State {
         lock(&self.connections).get(&connection).is_some_and(|known| known.described.as_deref() == Some(name))
     }
 
-    /// A session knows what it is for.
-    fn set_up(&self, connection: u64, context: &RTSPContext) {
+    /// A session knows what it is for, and its connection whether packets go through it. (That must not be asked in another
+    /// thread: a TEARDOWN frees what the client would tell of.)
+    fn set_up(&self, connection: u64, client: &RTSPClient, context: &RTSPContext) {
+        let takes_packets = (0..=u8::MAX).any(|channel| client.stream_transport(channel).is_some());
         let (Some(session), Some(url)) = (context.session(), context.uri()) else { return };
         let name = self.path_of(url, true);
         let mut connections = lock(&self.connections);
-        let sessions = connections.get_mut(&connection).map(|known| &mut known.sessions);
-        if let Some(known) = sessions.into_iter().flatten().find(|known| known.session == *session) {
-            known.path = name;
+        let Some(known) = connections.get_mut(&connection) else { return };
+        known.takes_packets = takes_packets;
+        if let Some(own) = known.sessions.iter_mut().find(|own| own.session == *session) {
+            own.path = name;
         }
     }
 

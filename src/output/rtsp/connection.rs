@@ -33,6 +33,8 @@ pub(super) struct Connection {
     pub(super) intake: Intake,
     /// When it was last of use.
     pub(super) touched: Instant,
+    /// Packets go through it, between what is said of them.
+    pub(super) takes_packets: bool,
     /// It has asked for something that is not answered yet: for as long as a source needs to start, perhaps.
     pub(super) waits: bool,
     /// What it has asked about last. GStreamer keeps the media of that for its next session, and of nothing before.
@@ -202,6 +204,7 @@ impl State {
             socket: own,
             intake: Intake::default(),
             touched: Instant::now(),
+            takes_packets: false,
             waits: false,
             mount: Weak::new(),
             announced: None,

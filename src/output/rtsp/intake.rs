@@ -4,7 +4,7 @@
 
 use std::{io, mem, net::TcpStream, os::fd::AsRawFd, time::Instant};
 
-use gst_rtsp_server::{RTSPClient, prelude::*};
+use gst_rtsp_server::RTSPClient;
 use nix::libc;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -74,13 +74,11 @@ impl State {
         let long: Vec<_> = connections
             .iter()
             .filter(|(_, known)| known.read().saturating_sub(known.intake.whole) > REQUEST)
-            .map(|(id, known)| (*id, known.remote, known.client.upgrade()))
+            .map(|(id, known)| (*id, known.remote, known.takes_packets))
             .collect();
         drop(connections);
         self.disconnect(&half);
-        for (id, remote, client) in long {
-            let within = |client: RTSPClient| (0..=u8::MAX).any(|channel| client.stream_transport(channel).is_some());
-            let takes_packets = client.is_some_and(within);
+        for (id, remote, takes_packets) in long {
             let publishes = lock(&self.publishing).iter().any(|known| known.connection == id);
             let mut connections = lock(&self.connections);
             let Some(known) = connections.get_mut(&id) else { continue };

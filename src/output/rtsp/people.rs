@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::SystemTime};
 
-use gst_rtsp_server::{RTSPClient, prelude::*};
+use gst_rtsp_server::prelude::*;
 use uuid::Uuid;
 
 use super::{RtspServer, Traffic, Transport, lock};
@@ -118,19 +118,17 @@ impl RtspServer {
                     state: if publication.is_some() { SessionState::Publishes } else { SessionState::Idle },
                     traffic,
                 };
-                Some((own.session.upgrade()?, known.client.upgrade(), told))
+                Some((own.session.upgrade()?, known.takes_packets, told))
             })
         });
         let known: Vec<_> = known.collect();
         drop(connections);
-        let told = known.into_iter().map(|(session, client, mut told)| {
+        let told = known.into_iter().map(|(session, takes_packets, mut told)| {
             let name = session.sessionid();
             if let Some(reader) = readers.iter().find(|reader| name.as_deref() == Some(reader.session.as_str())) {
                 (told.state, told.transport) = (SessionState::Reads, Some(reader.info.transport));
             } else if told.state == SessionState::Publishes {
-                let in_it =
-                    |client: RTSPClient| (0..=u8::MAX).any(|channel| client.stream_transport(channel).is_some());
-                told.transport = client.map(|client| if in_it(client) { Transport::Tcp } else { Transport::Udp });
+                told.transport = Some(if takes_packets { Transport::Tcp } else { Transport::Udp });
             }
             told
         });

@@ -42,16 +42,7 @@ const H264: &[&str] =
 const JPEG: &[&str] = &["-c:v", "mjpeg", "-huffman", "default", "-pix_fmt", "yuvj420p"];
 
 /// As recordings are made where nothing is said of them.
-const RECORDING: RecordingRequest = RecordingRequest {
-    format: RecordingFormat::Fmp4,
-    limit: None,
-    pre_roll: None,
-    cut_after: None,
-    cut_at: None,
-    part: None,
-    folder: None,
-    only_while_streaming: false,
-};
+const RECORDING: RecordingRequest = RecordingRequest::new(RecordingFormat::Fmp4);
 
 /// Lets everybody in.
 struct Anybody;

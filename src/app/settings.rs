@@ -280,14 +280,10 @@ pub(super) fn defaults(config: &Config) -> Defaults {
 fn recording(config: &Config) -> RecordingRequest {
     let recording = &config.recording;
     RecordingRequest {
-        format: recording.format,
         limit: Some(recording.max_duration).filter(|limit| !limit.is_zero()),
-        pre_roll: None,
         cut_after: Some(recording.segment_duration).filter(|length| !length.is_zero()),
         cut_at: Some(recording.max_segment_size.0).filter(|bytes| *bytes > 0),
-        part: None,
-        folder: None,
-        only_while_streaming: false,
+        ..RecordingRequest::new(recording.format)
     }
 }
 

@@ -3,7 +3,8 @@
 //! One file a section; the `Default` of its struct is the one list of its defaults, and its `read` the one list of its
 //! keys. Text becomes a tree (`document`), the environment is laid on it (`environment`), old spellings are brought up
 //! to date (`legacy`), sections take their values (`section`, `value`, `unit`), then what spans several keys is checked
-//! (`check`). What of it may change while the service runs is `live`'s. Nothing is changed on the machine, so checking a file is safe anywhere.
+//! (`check`). What of it may change while the service runs is `live`'s. Nothing is changed on the machine, so checking a
+//! file is safe anywhere.
 //!
 //! Not here: what any of it means. Other modules get plain structs.
 

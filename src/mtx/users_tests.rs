@@ -5,19 +5,29 @@ use super::{
     *,
 };
 
-#[test]
-fn users_are_let_in_by_address_permission_and_password() {
-    let asking = |address: &str, user: &str, pass: &str| Asking {
-        address: address.parse().unwrap(),
-        action: Action::Api,
-        path: String::new(),
-        user: user.into(),
-        pass: pass.into(),
+/// Somebody from elsewhere who shows nothing.
+fn nobody(action: Action, path: &str) -> Asking {
+    Asking {
+        address: "192.0.2.1".parse().unwrap(),
+        action,
+        path: path.into(),
+        user: String::new(),
+        pass: String::new(),
         token: String::new(),
         query: String::new(),
         id: None,
         user_agent: String::new(),
         digest: None,
+    }
+}
+
+#[test]
+fn users_are_let_in_by_address_permission_and_password() {
+    let asking = |address: &str, user: &str, pass: &str| Asking {
+        address: address.parse().unwrap(),
+        user: user.into(),
+        pass: pass.into(),
+        ..nobody(Action::Api, "")
     };
     let users = Users::new(&conf());
     for (address, admitted) in [("127.0.0.1", true), ("::ffff:127.0.0.1", true), ("::1", true), ("192.0.2.1", false)] {
@@ -64,16 +74,9 @@ fn credentials_of_a_path_itself_are_users_and_everybody_else_is_out() {
     let conf = conf().add("door", br#"{"readUser": "me", "readPass": "pw"}"#).unwrap().add("yard", b"{}").unwrap();
     let users = Users::new(&conf);
     let asking = |action, path: &str, pass: &str| Asking {
-        address: "192.0.2.1".parse().unwrap(),
-        action,
-        path: path.into(),
         user: if pass.is_empty() { String::new() } else { "me".into() },
         pass: pass.into(),
-        token: String::new(),
-        query: String::new(),
-        id: None,
-        user_agent: String::new(),
-        digest: None,
+        ..nobody(action, path)
     };
     for (action, path, pass, admitted) in [
         (Action::Read, "door", "pw", true),

@@ -255,16 +255,7 @@ mod tests {
     use super::*;
     use crate::output::recorder::RecordingFormat;
 
-    const MKV: RecordingRequest = RecordingRequest {
-        format: RecordingFormat::Mkv,
-        limit: None,
-        pre_roll: None,
-        cut_after: None,
-        cut_at: None,
-        part: None,
-        folder: None,
-        only_while_streaming: false,
-    };
+    const MKV: RecordingRequest = RecordingRequest::new(RecordingFormat::Mkv);
 
     fn folders(root: &Path) -> Folders {
         let folder = |name: &str| {

@@ -190,6 +190,8 @@ paths:
   other: {rpiCameraFPS: 20, rtspRangeType: npt}
   far: {source: 'rtmp://me:secret@192.0.2.1/live'}
   near: {source: /dev/video7, fallback: /cam}
+  camera0: {source: 'rtsp://me:secret@192.0.2.1/live'}
+  camera1: {source: publisher}
 ";
     fs::write(&mediamtx, text).unwrap();
     let with = format!("api_port: 0, config_file: {}", mediamtx.display());
@@ -214,6 +216,8 @@ paths:
     assert_eq!(told("counts when the service starts"), ["rtspAddress"], "{log:#?}");
     let nothing: Vec<_> = log.iter().filter(|line| line.contains("nothing streams on this path")).collect();
     assert!(matches!(nothing[..], [line] if line.contains("path=\"far\" scheme=\"rtmp\"")), "{nothing:?}");
+    let cameras: Vec<_> = log.iter().filter(|line| line.contains("its source is the camera")).collect();
+    assert!(matches!(cameras[..], [line] if line.contains("path=\"camera0\"")), "{cameras:?}");
     assert!(!log.iter().any(|line| line.contains("secret")), "{log:#?}");
     assert!(log.iter().any(|line| line.contains("playback is not served: mediamtx.yml says so")), "{log:#?}");
 }

@@ -250,7 +250,7 @@ async fn withdraw(gateway: &Gateway, name: &str, was: Applied) {
     }
 }
 
-async fn remove(gateway: &Gateway, name: &str) {
+pub(super) async fn remove(gateway: &Gateway, name: &str) {
     if let Err(error) = gateway.paths.remove(name).await {
         tracing::debug!(path = name, "{}", error.chain());
     }

@@ -157,9 +157,7 @@ pub(super) async fn changed(gateway: &Arc<Gateway>, before: &Conf, after: &Conf)
             None => {
                 forget(gateway, &name);
                 gateway.paths.rtsp().limit_readers(&name, None);
-                if let Err(error) = gateway.paths.remove(&name).await {
-                    tracing::debug!(path = name, "{}", error.chain());
-                }
+                apply::remove(gateway, &name).await;
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::PoisonError;
 
-use super::{apply::device, capture::captured};
+use super::{apply::device, capture::captured, config::is_reserved};
 use crate::{
     command::Gateway,
     mtx::{Conf, Set},
@@ -114,6 +114,12 @@ pub(super) fn tell_unused(gateway: &Gateway, before: Option<&Conf>, after: &Conf
                     "the command is not run: the path has this camera as soon as it is plugged in"
                 ),
             }
+        }
+        // A camera's is the camera, also while it is away.
+        let own = after.own_of(&name).map_or("", |own| own.text("source"));
+        let is_other = !["", "publisher"].contains(&own) && after.own_of(&name).and_then(device).is_none();
+        if is_reserved(&name) && is_other && told.insert(format!("source of {name}")) {
+            tracing::warn!(path = name, "its source is the camera of this name; the one that is set does nothing");
         }
         let source = path.text("source");
         let scheme = source.split_once("://").map_or(source, |(scheme, _)| scheme);

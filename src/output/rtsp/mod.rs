@@ -22,8 +22,8 @@
 //!
 //! Locks: no two are held together, and none but `Reader::gone` while GStreamer is called; but that of the mounts is held
 //! while its table of mounts is changed and while the connections are looked through (`places`). Nothing that happens when a
-//! factory and its media are let go takes it. Those of what a meter counts (`traffic`) are the last. Signals of gst-rtsp-server come from its threads, often under locks of its own,
-//! and closures hold weak references only.
+//! factory and its media are let go takes it. Those of what a meter counts (`traffic`) are the last. Signals of
+//! gst-rtsp-server come from its threads, often under locks of its own, and closures hold weak references only.
 
 mod arrivals;
 mod asked;

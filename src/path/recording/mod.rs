@@ -49,6 +49,22 @@ pub struct RecordingRequest {
     pub only_while_streaming: bool,
 }
 
+impl RecordingRequest {
+    /// Everything there is, in one file, until somebody stops it.
+    pub const fn new(format: RecordingFormat) -> Self {
+        Self {
+            format,
+            limit: None,
+            pre_roll: None,
+            cut_after: None,
+            cut_at: None,
+            part: None,
+            folder: None,
+            only_while_streaming: false,
+        }
+    }
+}
+
 /// A recording that runs.
 #[derive(Clone, Debug)]
 pub struct RecordingStatus {

@@ -145,16 +145,7 @@ async fn a_recording_does_not_wait_for_a_stream_that_has_ended_just_now() {
         disks: paths.0.disks.subscribe(),
         trouble: Trouble::default(),
     };
-    let request = RecordingRequest {
-        format: RecordingFormat::Fmp4,
-        limit: None,
-        pre_roll: None,
-        cut_after: None,
-        cut_at: None,
-        part: None,
-        folder: None,
-        only_while_streaming: false,
-    };
+    let request = RecordingRequest::new(RecordingFormat::Fmp4);
     let begun = tokio::time::timeout(PATIENCE, Recording::start(desk, request, status, None)).await;
     assert!(begun.expect("an answer").is_err());
     paths.close().await;

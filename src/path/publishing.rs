@@ -42,12 +42,9 @@ pub trait Host: Send + Sync {
     fn missing(&self, path: &str, reads: Option<&str>) -> Visit;
 }
 
-/// Who publishes to a path now.
-pub(super) type Publisher = Arc<Place>;
-
-/// What only one can have at a time.
+/// Who publishes to a path now: one at a time.
 #[derive(Default)]
-pub(super) struct Place {
+pub(super) struct Publisher {
     occupant: std::sync::Mutex<Option<Publication>>,
     /// Held by whoever takes it until the path has the source: of two who come at once the later one's stays. Who leaves
     /// does not need it.

@@ -81,7 +81,7 @@ pub(super) struct Entry {
     pub(super) demands: Demands,
     supervisor: Option<JoinHandle<()>>,
     pub(super) recording: Slot,
-    pub(super) publisher: Publisher,
+    pub(super) publisher: Arc<Publisher>,
     pub(super) recording_trouble: Trouble,
     pub(super) settings: PathSettings,
     /// What they were when the path was made.
@@ -158,7 +158,7 @@ impl Paths {
         let supervisor = Some(tokio::spawn(supervise(seat)));
         let (recording, recording_trouble) = (Arc::default(), Trouble::default());
         let keeper = settings.auto_record.map(|request| Keeper::spawn(self, name, status.clone(), request, None));
-        let (inbox, publisher, made) = (inbox_tx, Publisher::default(), settings.clone());
+        let (inbox, publisher, made) = (inbox_tx, Arc::default(), settings.clone());
         let entry = Entry {
             number: self.0.made.fetch_add(1, Ordering::Relaxed),
             inbox,
